@@ -1,0 +1,90 @@
+"""Files that are either whole or absent, and disks that are too full said in words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from diswm.contract import DiswmError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def size(count: int) -> str:
+    """A number of bytes for a reader: ``1.5 GiB``, ``3 KiB``."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} GiB"
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes of the disk that holds ``folder`` or, where it does not exist yet, its nearest parent."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def require_free(folder: Path, need: int, what: str, advice: str) -> None:
+    """Raise DiswmError unless ``need`` bytes are free where ``folder`` lies."""
+    free = free_bytes(folder)
+    if need > free:
+        raise DiswmError(f"{what} needs {size(need)} ({need} bytes) in {folder}, where {size(free)} ({free} bytes) are free. {advice}")
+
+
+def write_error(error: OSError, folder: Path, need: int, advice: str) -> DiswmError:
+    """What a failed write means for the user; call it after the half-written file is gone, so that ``free`` is true."""
+    if error.errno in FULL:
+        free = free_bytes(folder)
+        return DiswmError(
+            f"The disk is full: {folder} needs up to {size(need)} ({need} bytes), {size(free)} ({free} bytes) are free. {advice}"
+        )
+    return DiswmError(f"Cannot write in {folder}: {error.strerror or error}. Check that the folder exists and may be written to.")
+
+
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` and its parents; DiswmError where that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(error, folder, 0, "Free some space.") from error
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, need: int, advice: str) -> None:
+    """Give ``path`` its content by ``write(file)``: after a failure, a kill or a power cut it is the old file or the new one.
+
+    ``need`` is an upper bound in bytes, for the message. Raises DiswmError for what the operating system refuses; whatever
+    ``write`` raises passes through. The temporary file starts with a dot and is removed on any failure.
+    """
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise write_error(error, path.parent, need, advice) from error
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut, where the file system can (some network ones cannot)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

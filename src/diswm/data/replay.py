@@ -1,0 +1,279 @@
+"""Bounded replay on disk: a ring of whole episodes, read in (B, T) windows.
+
+::
+
+    file   [ episode 7 | episode 8 | gap ...  episode 5 | episode 6 | rest ]
+                                   ^ cursor: the next episode overwrites the oldest
+
+An episode never wraps around the end of the file: where it does not fit, it starts again at row 0. What it overwrites is
+evicted whole, oldest first. The file grows as it is filled; memory holds one entry an episode and no frames.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
+from diswm.data.disk import make_folder, require_free, write_atomically, write_error
+from diswm.data.episodes import check_episode
+from diswm.data.records import Records, draw_windows
+
+FORMAT = 1
+RING, LAYOUT = "replay.bin", "replay.json"
+_ADVICE = "Lower replay.capacity or replay.disk_gb, or choose a folder on another disk."
+_OWN = {"episode", "row", "image", "action", "reward", "is_terminal", "is_first"}
+
+
+class Stored(NamedTuple):
+    """An episode in the ring: its number, its first row and its rows."""
+
+    id: int
+    start: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.length
+
+
+def _head(action_dim: int, extras: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    if bad := _OWN & extras.keys():
+        raise ValueError(f"extras may not be called {', '.join(sorted(bad))}")
+    return [
+        *(("episode", "<i8"), ("row", "<i4"), ("is_terminal", "?"), ("reward", "<f4"), ("action", "<f4", (action_dim,))),
+        *((name, "<f4", (count,)) for name, count in sorted(extras.items())),
+    ]
+
+
+def bytes_per_row(action_dim: int, image_shape: Sequence[int] = IMAGE_SHAPE, extras: Mapping[str, int] | None = None) -> int:
+    """Disk that one row of a replay takes."""
+    return np.dtype(_head(action_dim, extras or {})).itemsize + int(np.prod(image_shape))
+
+
+class Replay:
+    """Episodes on disk, at most ``capacity`` rows. One process, one thread.
+
+    ``extras`` names further float columns and their sizes, such as ``{"teacher_mean": 20}``: each added episode must
+    bring them as (L, k). ``disk_bytes`` lowers the capacity to what fits. A replay starts empty; ``overwrite`` allows it to
+    do so where the folder holds one already, ``Replay.restore`` takes up an old one. Raises DiswmError where the disk has
+    no room for the whole capacity, or the folder is taken.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        capacity: int,
+        action_dim: int,
+        image_shape: Sequence[int] = IMAGE_SHAPE,
+        extras: Mapping[str, int] | None = None,
+        disk_bytes: int | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._open(Path(folder), capacity, action_dim, image_shape, extras or {}, disk_bytes, overwrite)
+        self._records.truncate()
+        layout = json.dumps(self._layout(), indent=1).encode()
+        write_atomically(self.folder / LAYOUT, lambda file: file.write(layout), need=len(layout), advice=_ADVICE)
+
+    def _open(
+        self,
+        folder: Path,
+        capacity: int,
+        action_dim: int,
+        image_shape: Sequence[int],
+        extras: Mapping[str, int],
+        disk_bytes: int | None,
+        reuse: bool,
+    ) -> None:
+        make_folder(folder)
+        path = folder / RING
+        if not reuse and path.exists() and path.stat().st_size:
+            raise DiswmError(f"{path}: holds the replay of an earlier run. Resume that run, or choose another folder.")
+        self.folder, self.action_dim = folder, action_dim
+        self.image_shape, self.extras = tuple(int(n) for n in image_shape), dict(sorted(extras.items()))
+        row_bytes = bytes_per_row(action_dim, image_shape, extras)
+        self.capacity = capacity if disk_bytes is None else min(capacity, disk_bytes // row_bytes)
+        if self.capacity < 1:
+            raise DiswmError(
+                f"A replay of {capacity} rows in {disk_bytes} bytes holds nothing: one row takes {row_bytes} bytes. "
+                "Raise replay.capacity or replay.disk_gb."
+            )
+        self._episodes: deque[Stored] = deque()
+        self._cursor = self._next_id = self._rows = 0
+        self.dropped_episodes = self.dropped_rows = 0
+        """What ``restore`` found overwritten."""
+        self._index: tuple[Array, Array] | None = None
+        there = path.stat().st_blocks * 512 if path.exists() else 0
+        require_free(folder, max(self.capacity * row_bytes - there, 0), f"A replay of {self.capacity} rows", _ADVICE)
+        self._records = Records(path, self.image_shape, _head(action_dim, self.extras))
+
+    # ------------------------------------------------------------ sizes
+
+    def __len__(self) -> int:
+        """Rows held."""
+        return self._rows
+
+    @property
+    def episodes(self) -> int:
+        return len(self._episodes)
+
+    @property
+    def bytes_per_row(self) -> int:
+        return self._records.row_bytes
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return self._records.bytes_on_disk
+
+    # ------------------------------------------------------------ adding
+
+    def add(self, episode: Mapping[str, Array]) -> int:
+        """Store an episode and return its number; the oldest ones that it overwrites are gone.
+
+        Raises DiswmError for an episode that does not fit the columns, and for a full disk: then the replay holds what it
+        held (less any episode whose rows the failed write reached, which happens only where overwriting takes new space).
+        """
+        head = self._columns(episode)
+        image = np.asarray(episode["image"])
+        rows = len(image)
+        start = self._cursor if self._cursor + rows <= self.capacity else 0
+        # From the cursor on, in ring order, lie the oldest: all those before the end of this one go. After a wrap those
+        # between the cursor and the end of the file go too, or they would be sampled for ever.
+        victims = list(itertools.takewhile(lambda old: self._in_the_way(old, start, rows), self._episodes))
+        try:
+            self._records.write(start, image, head)
+        except OSError as error:
+            self._drop_damaged(victims)
+            raise write_error(error, self.folder, rows * self.bytes_per_row, _ADVICE) from error
+        for old in victims:
+            self._remove(old)
+        self._episodes.append(Stored(self._next_id, start, rows))
+        self._cursor, self._next_id = start + rows, self._next_id + 1
+        self._rows, self._index = self._rows + rows, None
+        return self._next_id - 1
+
+    def _in_the_way(self, old: Stored, start: int, rows: int) -> bool:
+        behind_the_wrap = start == 0 and self._cursor > 0 and old.start >= self._cursor
+        return behind_the_wrap or (old.start < start + rows and start < old.stop)
+
+    def _columns(self, episode: Mapping[str, Array]) -> dict[str, Array]:
+        """The small columns of the file for ``episode``, (L, ...)."""
+        where = "the episode for the replay"
+        rows = check_episode(episode, where, ("image", "action", "reward", *self.extras))
+        if rows > self.capacity:
+            raise DiswmError(f"{where}: {rows} rows are more than the whole replay holds ({self.capacity}). Raise replay.capacity.")
+        expected = {"image": self.image_shape, "action": (self.action_dim,), **{name: (k,) for name, k in self.extras.items()}}
+        for name, shape in expected.items():
+            if episode[name].shape[1:] != shape:
+                raise DiswmError(f"{where}: '{name}' has rows of shape {episode[name].shape[1:]}; expected {shape}.")
+        ended = episode["is_terminal"] if "is_terminal" in episode else np.asarray(episode.get("discount", np.ones(rows))) == 0
+        own = {"episode": np.full(rows, self._next_id), "row": np.arange(rows), "is_terminal": ended}
+        return {**own, **{name: np.asarray(episode[name]) for name in ("action", "reward", *self.extras)}}
+
+    def _remove(self, old: Stored) -> None:
+        self._episodes.remove(old)
+        self._rows, self._index = self._rows - old.length, None
+
+    def _drop_damaged(self, candidates: Sequence[Stored]) -> None:
+        for old in candidates:
+            if not self._intact(old):
+                self._remove(old)
+
+    def _intact(self, old: Stored) -> bool:
+        head = self._records.read_heads(old.start, old.length)
+        return bool((head["episode"] == old.id).all() and (head["row"] == np.arange(old.length)).all())
+
+    # ------------------------------------------------------------ sampling
+
+    def sample(self, rng: np.random.Generator, batch: int, length: int) -> Batch:
+        """Windows that never cross an episode: uniform over the episodes of at least ``length`` rows, then over starts.
+
+        Shorter episodes are kept and never drawn. image (B, T, H, W, C) uint8, action (B, T, A) float32, reward (B, T)
+        float32, is_first and is_terminal (B, T) bool, extras (B, T, k) float32, all contiguous and the caller's own.
+        Raises DiswmError where no episode is long enough.
+        """
+        starts, offsets = draw_windows(rng, *self._table(), batch, length)
+        head, image = self._records.read(starts, length)
+        batch_out = {name: np.ascontiguousarray(head[name]) for name in ("action", "reward", "is_terminal", *self.extras)}
+        is_first = np.zeros((batch, length), bool)
+        is_first[:, 0] = offsets == 0
+        return {"image": image, "is_first": is_first, **batch_out}
+
+    def _table(self) -> tuple[Array, Array]:
+        if self._index is None:
+            table = np.array(self._episodes, np.int64).reshape(-1, 3)
+            self._index = table[:, 1].copy(), table[:, 2].copy()
+        return self._index
+
+    # ------------------------------------------------------------ resuming
+
+    def _layout(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "capacity": self.capacity,
+            "image_shape": list(self.image_shape),
+            "action_dim": self.action_dim,
+            "extras": self.extras,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` needs, fit for JSON; returns once the frames themselves are on the disk."""
+        self._records.flush()
+        ring = {"cursor": self._cursor, "next_id": self._next_id, "episodes": [list(old) for old in self._episodes]}
+        return {**self._layout(), **ring}
+
+    @classmethod
+    def restore(
+        cls,
+        folder: Path,
+        state: Mapping[str, Any],
+        *,
+        capacity: int,
+        action_dim: int,
+        image_shape: Sequence[int] = IMAGE_SHAPE,
+        extras: Mapping[str, int] | None = None,
+        disk_bytes: int | None = None,
+    ) -> Replay:
+        """Take up the replay of ``folder`` as it was at ``state``.
+
+        A run that was killed may have written on after that state. Every row carries the number of its episode, so the
+        episodes that were overwritten, even in part, are found and dropped (``dropped_episodes``, ``dropped_rows``). That
+        is exact for a killed process; after a power cut a damaged frame behind an intact row head would go unseen.
+        Raises DiswmError where the file has other columns or another capacity than asked for, or is missing.
+        """
+        self = cls.__new__(cls)
+        if not (Path(folder) / RING).is_file():
+            raise DiswmError(f"{folder}: has no {RING}. Expected the replay that belongs to this checkpoint; without it, start a new run.")
+        self._open(Path(folder), capacity, action_dim, image_shape, extras or {}, disk_bytes, reuse=True)
+        try:
+            on_disk = json.loads((self.folder / LAYOUT).read_bytes())
+        except (OSError, ValueError) as error:
+            raise DiswmError(f"{self.folder / LAYOUT}: cannot be read ({error}). It belongs beside {RING}.") from error
+        for name, found in (("file", on_disk), ("checkpoint", state)):
+            self._check_layout(name, found)
+        self._cursor, self._next_id = int(state["cursor"]), int(state["next_id"])
+        self._episodes = deque(Stored(*(int(n) for n in entry)) for entry in state["episodes"])
+        self._rows = held = sum(old.length for old in self._episodes)
+        count = len(self._episodes)
+        self._drop_damaged(list(self._episodes))
+        self.dropped_episodes, self.dropped_rows = count - len(self._episodes), held - self._rows
+        return self
+
+    def _check_layout(self, name: str, found: Mapping[str, Any]) -> None:
+        for key, expected in self._layout().items():
+            if found.get(key) != expected:
+                raise DiswmError(
+                    f"{self.folder}: the replay of the {name} has {key} {found.get(key)}, this run {expected}. "
+                    "Resume with the settings that the run was started with."
+                )
+
+    def close(self) -> None:
+        """Close the file. What it holds stays."""
+        self._records.close()
