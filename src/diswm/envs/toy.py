@@ -1,0 +1,143 @@
+"""Sprites with known factors: an agent disc, a target, perhaps a hazard. No simulator, no GL, about 0.3 ms a frame.
+
+Positions lie in [-1, 1]^2 (x to the right, y up). The drawing is anti-aliased, so the image is a continuous function of every
+factor and each factor can be read off the image: metrics and agents are tested here, where the right answers are known.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from diswm.contract import Array, DiswmError
+from diswm.envs.scene import Frame
+
+TASKS = ("toy", "toy_sparse", "toy_terminal")
+TIME_LIMIT = 100  # frames
+SPEED = 0.12  # the farthest that a frame moves the agent along each axis: across the world in about 15 frames
+REACH = 0.3  # toy_sparse: the distance that counts as reached
+SIZES = (0.14, 0.26)
+HAZARD = np.array([0.0, 0.0])  # toy_terminal: a black square in the middle; to touch it ends the episode
+HAZARD_HALF = 0.16
+RIM = 0.04
+
+
+class Factor(NamedTuple):
+    """One ground-truth factor: a scalar with its range."""
+
+    name: str
+    low: float
+    high: float
+
+
+FACTORS: tuple[Factor, ...] = (
+    Factor("agent.x", -0.8, 0.8),
+    Factor("agent.y", -0.8, 0.8),
+    Factor("target.x", -0.8, 0.8),
+    Factor("target.y", -0.8, 0.8),
+    Factor("size", *SIZES),
+    *(Factor(f"colour.{part}.{channel}", 0.0, 1.0) for part in ("background", "agent", "target") for channel in "rgb"),
+)
+"""Columns of a factor vector, in order. ``size`` is the agent's radius; colours are RGB in [0, 1]."""
+NAMES = tuple(factor.name for factor in FACTORS)
+DEFAULT_COLOURS = np.array([[0.15, 0.25, 0.4], [0.9, 0.7, 0.2], [0.8, 0.2, 0.2]])  # background, agent, target
+
+
+def sample(n: int, rng: np.random.Generator) -> Array:
+    """``n`` independent factor vectors, uniform in their ranges: (n, K) float64."""
+    low, high = np.array([f.low for f in FACTORS]), np.array([f.high for f in FACTORS])
+    return rng.uniform(low, high, size=(n, len(FACTORS)))
+
+
+def vector(factors: dict[str, Array]) -> Array:
+    """The factor vector (K,) of an environment's ``info["factors"]``."""
+    parts = ("agent", "target", "size", "colour.background", "colour.agent", "colour.target")
+    return np.concatenate([np.asarray(factors[part], np.float64) for part in parts])
+
+
+def render_factors(values: Array, image_size: int = 64, hazard: bool = False) -> Array:
+    """Draw a factor vector, (K,) in the order of ``FACTORS``, as an image (image_size, image_size, 3) uint8; (n, K) gives n.
+
+    A pure function. Raises DiswmError if the last axis is not K.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape[-1] != len(FACTORS):
+        raise DiswmError(f"A factor vector has {len(FACTORS)} values ({', '.join(NAMES)}); got shape {values.shape}.")
+    if values.ndim > 1:
+        return np.stack([render_factors(v, image_size, hazard) for v in values])
+    colours = values[5:].reshape(3, 3)
+    pixel = 2.0 / image_size
+    x = (np.arange(image_size) + 0.5) * pixel - 1.0
+    grid_x, grid_y = x[None, :], -x[:, None]
+    image = np.broadcast_to(colours[0], (image_size, image_size, 3))
+    # Distances to each outline, in world units: negative within. The target is a square, so that shape tells it apart.
+    target = np.maximum(np.abs(grid_x - values[2]), np.abs(grid_y - values[3])) - 0.18
+    agent = np.hypot(grid_x - values[0], grid_y - values[1]) - values[4]
+    # Rims keep a sprite visible when its colour comes near that of the background.
+    white, black = np.ones(3), np.zeros(3)
+    layers = [(target - RIM, white), (target, colours[2]), (agent - RIM, black), (agent, colours[1])]
+    if hazard:
+        layers.insert(0, (np.maximum(np.abs(grid_x - HAZARD[0]), np.abs(grid_y - HAZARD[1])) - HAZARD_HALF, black))
+    for distance, colour in layers:
+        cover = np.clip(0.5 - distance / pixel, 0.0, 1.0)[..., None]  # one pixel wide edge
+        image = image * (1.0 - cover) + colour * cover
+    return (image * 255.0 + 0.5).astype(np.uint8)
+
+
+class ToyScene:
+    """Move the agent onto the target. Reward in [0, 1] a frame: 1 - distance / 2, or in ``toy_sparse`` 1 within reach."""
+
+    act_dim = 2
+    renderer = "numpy"
+    materials = ("background", "agent", "target")
+
+    def __init__(self, task: str, image_size: int):
+        self.task = task
+        self.image_size = image_size
+        self.colours: Array = DEFAULT_COLOURS.copy()
+        self.agent = np.zeros(2)
+        self.target = np.zeros(2)
+        self.size = SIZES[0]
+
+    def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        rng = np.random.default_rng(task)
+        self.size = rng.uniform(*SIZES)
+        self.agent, self.target = rng.uniform(-0.8, 0.8, size=(2, 2))
+        while self.task == "toy_terminal" and (self._touches(self.agent, self.size) or self._touches(self.target, 0.18)):
+            self.agent, self.target = rng.uniform(-0.8, 0.8, size=(2, 2))
+
+    def begin_step(self) -> None:
+        pass
+
+    def step(self, action: Array) -> Frame:
+        self.agent = np.clip(self.agent + SPEED * action, -0.8, 0.8)
+        distance = float(np.hypot(*(self.agent - self.target)))
+        reward = float(distance < REACH) if self.task == "toy_sparse" else max(0.0, 1.0 - distance / 2.0)
+        dead = self.task == "toy_terminal" and self._touches(self.agent, self.size)
+        return Frame(reward, dead, False, 0.0 if dead else 1.0)
+
+    def draw(self) -> Array:
+        return render_factors(self._vector(), self.image_size, hazard=self.task == "toy_terminal")
+
+    def factors(self) -> dict[str, Array]:
+        """``agent`` (2,), ``target`` (2,), ``size`` (1,) and ``colour.<part>`` (3,), float32."""
+        pose = {"agent": self.agent, "target": self.target, "size": np.array([self.size])}
+        paint = {f"colour.{name}": colour for name, colour in zip(self.materials, self.colours, strict=True)}
+        return {name: value.astype(np.float32) for name, value in {**pose, **paint}.items()}
+
+    def state(self) -> Array:
+        return np.concatenate([self.agent, self.target, [self.size]]).astype(np.float32)
+
+    def paint(self, colours: Array) -> None:
+        self.colours = np.array(colours)
+
+    def close(self) -> None:
+        pass
+
+    def _vector(self) -> Array:
+        return np.concatenate([self.agent, self.target, [self.size], self.colours.ravel()])
+
+    @staticmethod
+    def _touches(centre: Array, radius: float) -> bool:
+        return bool(np.abs(centre - HAZARD).max() < HAZARD_HALF + radius)

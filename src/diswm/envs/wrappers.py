@@ -1,0 +1,111 @@
+"""From a scene at frame rate to the Gymnasium environment that agents see.
+
+`ActionRepeat` is the only place of the project that repeats an action or sums rewards.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from diswm.contract import Array, DiswmError
+from diswm.envs.scene import Frame, SceneWrapper
+
+
+class TimeLimit(SceneWrapper):
+    """Truncates after ``limit`` frames; a time limit is no end of the task, so it never terminates."""
+
+    def __init__(self, scene: Any, limit: int):
+        super().__init__(scene)
+        self.limit = limit
+        self.elapsed = 0
+
+    def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        self.elapsed = 0
+        self.scene.reset(task, colour)
+
+    def step(self, action: Array) -> Frame:
+        frame: Frame = self.scene.step(action)
+        self.elapsed += 1
+        if self.elapsed >= self.limit and not frame.terminated:
+            frame = frame._replace(truncated=True)
+        return frame
+
+
+class ActionRepeat(gym.Env[Array, Array]):
+    """Holds each action for ``action_repeat`` frames and shows the last of them.
+
+    Observations are (H, W, 3) uint8, actions (A,) float32 in [-1, 1]. The reward of a step is the exact sum of its frames'
+    rewards; a step ends early with the episode, and ``info["frames"]`` then counts the frames that were really taken.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
+
+    def __init__(self, scene: Any, action_repeat: int, image_size: int, seed: int | None = None):
+        self.scene = scene
+        self.action_repeat = action_repeat
+        self.renderer: str = scene.renderer
+        self.render_mode = "rgb_array"
+        self.observation_space = gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (scene.act_dim,), np.float32)
+        self._seeds = np.random.SeedSequence(seed)
+        self._image: Array | None = None
+        self._over = True
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Start an episode. With a seed it is a function of the seed and the actions alone; without one, the next of this
+        environment's own sequence. Task and colours have separate generators: recolouring does not move the start."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seeds = np.random.SeedSequence(seed)
+        task, colour = self._seeds.spawn(2)
+        self.scene.reset(task, colour)
+        self._over = False
+        self._image = self.scene.draw()
+        return self._image.copy(), self._info(frames=0, discount=1.0)
+
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Hold ``action`` for up to ``action_repeat`` frames.
+
+        Raises DiswmError for an action of the wrong shape, not finite or outside [-1, 1] (clipping is the agent's job, so
+        that what is stored is what was done), and for a step after the end of an episode.
+        """
+        control = self._checked(action)
+        if self._over:
+            raise DiswmError("The episode is over (or has not begun): call reset() before step().")
+        self.scene.begin_step()
+        total, frames = 0.0, 0
+        for _ in range(self.action_repeat):
+            frame = self.scene.step(control)
+            total += frame.reward
+            frames += 1
+            if frame.terminated or frame.truncated:
+                break
+        self._over = frame.terminated or frame.truncated
+        self._image = self.scene.draw()
+        return self._image.copy(), total, frame.terminated, frame.truncated, self._info(frames, frame.discount)
+
+    def render(self) -> Array:
+        """The last observation, (H, W, 3) uint8. Raises DiswmError before the first reset."""
+        if self._image is None:
+            raise DiswmError("There is nothing to render before the first reset().")
+        return self._image.copy()
+
+    def close(self) -> None:
+        """Release the renderer. Safe to call twice."""
+        self.scene.close()
+
+    def _checked(self, action: Array) -> Array:
+        control = np.asarray(action, dtype=np.float64)
+        if control.shape != self.action_space.shape:
+            raise DiswmError(f"The action has shape {control.shape}; this environment takes {self.action_space.shape}.")
+        if not np.isfinite(control).all():
+            raise DiswmError(f"The action holds values that are not finite: {control.tolist()}.")
+        if np.abs(control).max(initial=0.0) > 1.0 + 1e-6:
+            raise DiswmError(f"The action leaves [-1, 1]: {control.tolist()}. Clip it before the environment and before storing it.")
+        return np.clip(control, -1.0, 1.0)
+
+    def _info(self, frames: int, discount: float) -> dict[str, Any]:
+        return {"factors": self.scene.factors(), "frames": frames, "discount": discount, "state": self.scene.state()}
