@@ -1,0 +1,147 @@
+"""What a video data set says about itself: ``manifest.json`` beside its episodes, and the writer that keeps it true."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diswm.contract import FACTOR_PREFIX, Array, DiswmError
+from diswm.data.disk import make_folder, write_atomically
+from diswm.data.episodes import check_episode, content_hash, episode_name, list_episodes, peek_episode, save_episode
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DESCRIBED = ("task", "source", "renderer", "action_repeat", "frames_per_row", "seed", "versions", "distraction")
+_MAY_CHANGE = ("versions",)  # between the start of a data set and its resumption
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of ``folder`` (or of its ``train_eps``), {} where there is none. DiswmError for one that cannot be used."""
+    for path in (folder / MANIFEST, folder / "train_eps" / MANIFEST):
+        if path.is_file():
+            return _parse(path)
+    return {}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DiswmError(f"{path}: cannot be read ({error}). Fetch it again, or remove it to use the episodes unchecked.") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
+        raise DiswmError(f"{path}: is not a manifest of a video data set. Fetch it again, or remove it to use the episodes unchecked.")
+    if manifest.get("format") != FORMAT:
+        raise DiswmError(f"{path}: has format {manifest.get('format')}, this version reads {FORMAT}. Use the version that wrote it.")
+    return manifest
+
+
+def expected_hashes(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """File name -> sha256 of the file, None where the manifest gives none."""
+    entries = manifest.get("files", {})
+    return {name: entry.get("sha256") if isinstance(entry, dict) else None for name, entry in entries.items()}
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of the file's bytes, 64 hex digits. DiswmError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DiswmError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+class VideoWriter:
+    """Adds episodes to a folder; ``close`` writes the manifest. A folder that was begun before is taken up.
+
+    ``manifest`` describes the data: the fields of ``DESCRIBED`` (those not given are written as null) and any other JSON.
+    Names are numbered, not dated, so that the same seed gives the same files. As a context manager it also closes after
+    an error: what was collected stays usable. Raises DiswmError where the folder holds a data set of another description.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        make_folder(self.folder)
+        before = read_manifest(self.folder)
+        self.manifest: dict[str, Any] = {**dict.fromkeys(DESCRIBED), **json.loads(json.dumps(dict(manifest)))}
+        for name in self.manifest.keys() & before.keys() - {*_MAY_CHANGE}:
+            if before[name] != self.manifest[name]:
+                raise DiswmError(
+                    f"{self.folder}: holds videos with {name} {before[name]}, not {self.manifest[name]}. "
+                    "Choose another folder, or the settings that it was begun with."
+                )
+        self._files: dict[str, dict[str, Any]] = {}
+        self._image_shape: tuple[int, ...] | None = None
+        self._factors: dict[str, int] | None = None
+        for path in list_episodes(self.folder):
+            shapes = {name: shape for name, (shape, _) in peek_episode(path).items()}
+            self._note(path, shapes, before.get("files", {}).get(path.name))
+
+    @property
+    def episodes(self) -> int:
+        return len(self._files)
+
+    @property
+    def rows(self) -> int:
+        return sum(entry["rows"] for entry in self._files.values())
+
+    @property
+    def frames(self) -> int:
+        """Simulator steps: rows after the reset times frames per row."""
+        each = self.manifest["frames_per_row"] or self.manifest["action_repeat"] or 1
+        return (self.rows - self.episodes) * int(each)
+
+    def add(self, episode: Mapping[str, Array]) -> Path:
+        """Write one episode. Raises DiswmError as ``save_episode`` does, and for images or factors unlike those before."""
+        rows = check_episode(episode, f"the episode for {self.folder}")
+        shapes = {name: np.shape(value) for name, value in episode.items()}
+        self._check_like(shapes, "the episode")
+        name = episode_name(rows, content_hash(episode), self._stamp(self.episodes))
+        path = save_episode(self.folder, episode, name)
+        self._note(path, shapes)
+        return path
+
+    def _stamp(self, index: int) -> datetime.datetime:
+        """The time in the name: second ``index`` of the year 2000, or the next one that is free."""
+        taken = {name[:15] for name in self._files}
+        while f"{(stamp := datetime.datetime(2000, 1, 1) + datetime.timedelta(seconds=index)):%Y%m%dT%H%M%S}" in taken:
+            index += 1
+        return stamp
+
+    def _check_like(self, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+        image_shape, factors = shapes["image"][1:], _factor_sizes(shapes)
+        if self._image_shape is not None and (image_shape, factors) != (self._image_shape, self._factors):
+            raise DiswmError(
+                f"{self.folder}: {where} has images {image_shape} and factors {factors}, "
+                f"the ones before {self._image_shape} and {self._factors}. One data set holds one kind."
+            )
+
+    def _note(self, path: Path, shapes: Mapping[str, tuple[int, ...]], entry: dict[str, Any] | None = None) -> None:
+        self._check_like(shapes, path.name)
+        self._image_shape, self._factors = shapes["image"][1:], _factor_sizes(shapes)
+        self._files[path.name] = entry or {"sha256": file_hash(path), "rows": shapes["image"][0]}
+
+    def close(self) -> None:
+        """Write the manifest, whole or not at all. May be called again after further episodes."""
+        counts = {"episodes": self.episodes, "rows": self.rows, "frames": self.frames}
+        kind = {"image_shape": list(self._image_shape or ()), "factors": self._factors or {}}
+        manifest = {"format": FORMAT, **self.manifest, **kind, **counts, "files": dict(sorted(self._files.items()))}
+        data = (json.dumps(manifest, indent=1) + "\n").encode()
+        write_atomically(self.folder / MANIFEST, lambda file: file.write(data), need=len(data), advice="Free some space.")
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _factor_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    names = sorted(name for name in shapes if name.startswith(FACTOR_PREFIX))
+    return {name.removeprefix(FACTOR_PREFIX): math.prod(shapes[name][1:]) for name in names}
