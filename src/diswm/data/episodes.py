@@ -106,7 +106,7 @@ def episode_name(rows: int, uid: str, when: datetime.datetime) -> str:
     return f"{when:%Y%m%dT%H%M%S}-{uid[:32]}-{rows}.npz"
 
 
-def save_episode(folder: Path, episode: Mapping[str, Array], name: str | None = None) -> Path:
+def save_episode(folder: Path, episode: Mapping[str, Array], name: str | None = None, require: Iterable[str] = ("image",)) -> Path:
     """Write one episode, whole or not at all, and return its path.
 
     Without ``name`` the file is called by the time of day and the hash of its content. Raises DiswmError for an episode
@@ -114,7 +114,7 @@ def save_episode(folder: Path, episode: Mapping[str, Array], name: str | None = 
     """
     folder = Path(folder)
     columns = {key: _canonical(key, value) for key, value in episode.items()}
-    rows = check_episode(columns, f"the episode for {folder}")
+    rows = check_episode(columns, f"the episode for {folder}", require)
     if bad := [key for key in columns if not _NAME.fullmatch(key)]:
         raise DiswmError(f"the episode for {folder}: column names may hold letters, digits and _ . - only, not {bad[0]!r}.")
     if name is None:

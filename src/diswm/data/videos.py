@@ -224,7 +224,7 @@ class Videos:
                 raise write_error(error, cached.parent, need, _ADVICE) from error
             raise
         if self._factors:
-            save_episode(cached.parent, self._factors, f"{cached.name}.npz")
+            save_episode(cached.parent, self._factors, f"{cached.name}.npz", require=())
         index = {"format": FORMAT, "lengths": self._lengths, "image_shape": self.image_shape, "hash": self.hash, "skipped": self.skipped}
         index["factors"] = bool(self._factors)
         data = json.dumps(index).encode()  # written last: with it the cache is whole
