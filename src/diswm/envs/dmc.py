@@ -1,0 +1,107 @@
+"""Tasks of the dm_control suite as scenes. Importing this module loads the simulator."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+
+from diswm.contract import Array, DiswmError
+from diswm.envs.factors import MATERIALS
+from diswm.envs.render import make_renderer, settle_gl
+from diswm.envs.scene import Frame
+
+settle_gl()
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mujoco
+        from dm_control import suite
+except ImportError as error:
+    raise DiswmError(f"The dm_control suite is not installed ({error}): pip install 'diswm[dmc]' (Python 3.11 or 3.12).") from error
+
+CAMERAS = {"quadruped": 2}  # elsewhere camera 0: what agents are trained on throughout the literature
+
+
+class SuiteScene:
+    """One task of the suite at frame rate: a frame is one control step, drawn only when asked."""
+
+    def __init__(self, task: str, image_size: int, renderer: str, shadow_size: int):
+        domain, name = split(task)
+        with _hush():
+            # The seed here only fixes what a task builds into its model (lqr); each episode is seeded by reset().
+            self._env = suite.load(domain, name, task_kwargs={"random": 0})
+        self._physics = self._env.physics
+        self._model, self._data = self._physics.model.ptr, self._physics.data.ptr
+        spec = self._env.action_spec()
+        self.act_dim = int(np.prod(spec.shape))
+        bounded = bool((np.abs(spec.minimum) < 1e6).all() and (np.abs(spec.maximum) < 1e6).all())
+        self._low, self._high = (spec.minimum, spec.maximum) if bounded else (-np.ones(spec.shape), np.ones(spec.shape))
+        self._ids = [mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_MATERIAL, m) for m in MATERIALS]
+        self.materials = tuple(m for m, i in zip(MATERIALS, self._ids, strict=True) if i >= 0)
+        self._ids = [i for i in self._ids if i >= 0]
+        try:
+            self._renderer = make_renderer(renderer, self._model, self._data, CAMERAS.get(domain, 0), image_size, shadow_size)
+        except DiswmError as error:
+            raise DiswmError(f"{task}: {error}") from error
+        self.renderer = self._renderer.name
+
+    def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        self._env.task._random = np.random.RandomState(task.generate_state(8))
+        with _hush():
+            self._env.reset()
+        self._renderer.reset()
+
+    def begin_step(self) -> None:
+        pass
+
+    def step(self, action: Array) -> Frame:
+        """One control step. dm_control ends an episode with discount 1 at its time limit and 0 at a true end."""
+        out = self._env.step(self._low + (action + 1.0) * 0.5 * (self._high - self._low))
+        over = out.last()
+        discount = float(out.discount)
+        return Frame(float(out.reward), over and discount == 0.0, over and discount != 0.0, discount)
+
+    def draw(self) -> Array:
+        return self._renderer.draw()
+
+    def factors(self) -> dict[str, Array]:
+        """``colour.<material>`` (3,) float32: the RGB that the material is drawn with."""
+        colours = self._model.mat_rgba[self._ids, :3].astype(np.float32)
+        return {f"colour.{name}": colour for name, colour in zip(self.materials, colours, strict=True)}
+
+    def state(self) -> Array:
+        """qpos and qvel in one float32 vector."""
+        return np.concatenate([self._data.qpos, self._data.qvel]).astype(np.float32)
+
+    def paint(self, colours: Array) -> None:
+        self._model.mat_rgba[self._ids, :3] = colours
+
+    def close(self) -> None:
+        self._renderer.close()
+
+
+def split(task: str) -> tuple[str, str]:
+    """``humanoid_CMU_walk`` -> ("humanoid_CMU", "walk"). Raises DiswmError if the suite has no such task."""
+    for domain, name in suite.ALL_TASKS:
+        if task == f"{domain}_{name}":
+            return domain, name
+    raise DiswmError(f"The installed dm_control suite has no task {task!r}.")
+
+
+class _hush(warnings.catch_warnings):  # noqa: N801
+    """Silences what dm_control says about its own models (settotalmass is deprecated), through warnings and absl alike."""
+
+    def __enter__(self) -> Any:
+        out = super().__enter__()
+        warnings.simplefilter("ignore")
+        self._logger = logging.getLogger("absl")
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)
+        return out
+
+    def __exit__(self, *exc: Any) -> None:
+        self._logger.setLevel(self._level)
+        super().__exit__(*exc)

@@ -1,0 +1,209 @@
+"""The renderer that needs no GL: mujoco-warp's ray caster, on the CPU.
+
+Physics stays in C MuJoCo. The ray caster gets a scene of its own, without bodies: one free-standing geom for each geom and each
+site that MuJoCo would draw (the ray caster knows no sites), whose poses, sizes and colours are copied in before each
+frame. Compared with GL it has no reflections and no smoothed edges; the rest of the look is close.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from diswm.contract import Array, DiswmError
+
+_LOG = logging.getLogger("diswm")
+_VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
+_MATERIAL_FIELDS = ("rgba", "texid", "texuniform", "texrepeat", "emission", "specular", "shininess")
+_LIGHT_FIELDS = ("type", "castshadow", "active", "attenuation", "cutoff", "exponent", "ambient", "diffuse", "specular")
+_CAMERA_FIELDS = ("projection", "fovy", "sensorsize", "intrinsic")
+
+
+def undrawable(model: Any, data: Any) -> list[str]:
+    """What MuJoCo would draw of this model but the ray caster cannot, as "kind 'name'"; empty if it draws all.
+
+    MuJoCo's own list of visible objects decides, which needs no GL.
+    """
+    import mujoco
+
+    scene = mujoco.MjvScene(model, maxgeom=2000)
+    option = mujoco.MjvOption()
+    option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False
+    mujoco.mjv_updateScene(model, data, option, None, mujoco.MjvCamera(), mujoco.mjtCatBit.mjCAT_ALL.value, scene)
+    plain = {mujoco.mjtGeom.mjGEOM_PLANE, *_primitives()}
+    found = [f"skin {model.skin(i).name!r}" for i in range(model.nskin)]
+    for geom in scene.geoms[: scene.ngeom]:
+        kind = mujoco.mjtObj(geom.objtype)
+        known = kind in (mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_SITE)
+        if known and geom.type in plain and geom.rgba[3] >= 1.0:
+            continue
+        what = kind.name.removeprefix("mjOBJ_").lower()
+        name = mujoco.mj_id2name(model, geom.objtype, geom.objid) or f"#{geom.objid}"
+        why = "" if not known else f" ({'translucent' if geom.type in plain else 'mesh or height field'})"
+        found.append(f"{what} {name!r}{why}")
+    return list(dict.fromkeys(found))
+
+
+class RayCaster:
+    """Draws one camera of a live (model, data) pair. Raises DiswmError if warp is missing or the model is not drawable."""
+
+    name = "warp"
+
+    def __init__(self, model: Any, data: Any, camera: int, size: int):
+        missing = undrawable(model, data)
+        if missing:
+            shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
+            raise DiswmError(f"The warp renderer cannot draw this task: it has no {shown}. Use --env.renderer gl.")
+        self._model, self._data, self._camera, self._size = model, data, camera, size
+        self._geoms = np.flatnonzero(model.geom_group < _VISIBLE_GROUPS)
+        self._sites = np.flatnonzero(model.site_group < _VISIBLE_GROUPS)
+        with _cpu() as mjw:
+            self._build(mjw)
+
+    def draw(self) -> Array:
+        """The current state of ``data`` as (size, size, 3) uint8."""
+        self._copy_state()
+        with _cpu() as mjw:
+            mjw.refit_bvh(self._warp_model, self._warp_data, self._context)
+            mjw.render(self._warp_model, self._warp_data, self._context)
+        return self._pixels[..., 2::-1].copy()  # packed as B, G, R, A
+
+    def reset(self) -> None:
+        """Nothing to refresh between episodes: all that a task changes is copied before each frame."""
+
+    def close(self) -> None:
+        pass
+
+    def _build(self, mjw: Any) -> None:
+        import mujoco
+        import warp as wp
+
+        scene = _scene(self._model, self._geoms, self._sites)
+        scene_data = mujoco.MjData(scene)
+        mujoco.mj_forward(scene, scene_data)
+        self._warp_model, self._warp_data = mjw.put_model(scene), mjw.put_data(scene, scene_data)
+        context = mjw.create_render_context(
+            scene, nworld=1, cam_res=(self._size, self._size), render_rgb=True, render_depth=False, render_seg=False,
+            cam_active=[self._camera], use_shadows=True, render_skybox=True, background_color=(0.0, 0.0, 0.0, 1.0),
+        )  # fmt: skip
+        # The kernel is compiled for these constants. The general case costs little and is shared by all tasks,
+        # so that a machine compiles once and not once a task.
+        context.geom_ray_types = (int(mujoco.mjtGeom.mjGEOM_PLANE), *map(int, _primitives()))
+        context.has_spot_lights, context.light_attenuation_is_default, context.zfar = True, False, 0.0
+        self._context = context
+        self._pixels = context.rgb_data.numpy().view(np.uint8).reshape(self._size, self._size, 4)
+        # On the CPU .numpy() is a view: writing it is the whole transfer.
+        data, model = self._warp_data, self._warp_model
+        self._poses = [getattr(data, n).numpy()[0] for n in ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")]
+        self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba)]
+        self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
+        self._half_pixel = np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
+        wp.synchronize()
+
+    def _copy_state(self) -> None:
+        model, data, geoms, sites, n = self._model, self._data, self._geoms, self._sites, len(self._geoms)
+        geom_pos, geom_mat, cam_pos, cam_mat, light_pos, light_dir = self._poses
+        size, rgba, mat_rgba = self._looks
+        pairs = ((geom_pos, data.geom_xpos, data.site_xpos), (geom_mat, data.geom_xmat, data.site_xmat),
+                 (size, model.geom_size, model.site_size), (rgba, model.geom_rgba, model.site_rgba))  # fmt: skip
+        for into, of_geoms, of_sites in pairs:
+            into[:n] = of_geoms[geoms].reshape(n, *into.shape[1:])
+            into[n:] = of_sites[sites].reshape(len(sites), *into.shape[1:])
+        mat_rgba[:] = model.mat_rgba
+        cam_pos[:], cam_mat[:] = data.cam_xpos, data.cam_xmat.reshape(-1, 3, 3)
+        light_pos[:], light_dir[:] = data.light_xpos, data.light_xdir
+        # One ray a pixel would miss a rail thinner than a pixel, which GL shows as a faint line: draw it a pixel wide.
+        distance = np.linalg.norm(geom_pos - cam_pos[self._camera], axis=1)
+        size[:, 0] = np.where(self._is_round, np.maximum(size[:, 0], self._half_pixel * distance), size[:, 0])
+
+
+@contextlib.contextmanager
+def _cpu() -> Iterator[Any]:
+    """mujoco_warp with the CPU as its device, whatever this machine has. Raises DiswmError if it is not installed."""
+    mjw = _import()
+    import warp as wp
+
+    with wp.ScopedDevice("cpu"):
+        yield mjw
+
+
+_MJW: Any = None
+
+
+def _import() -> Any:
+    global _MJW
+    if _MJW is None:
+        try:
+            import warp as wp
+
+            wp.config.log_level = wp.LOG_ERROR  # it prints each kernel that it loads
+            import mujoco_warp
+        except ImportError as error:
+            raise DiswmError(f"The warp renderer is not installed ({error}): pip install 'diswm[warp]'.") from error
+        _MJW = mujoco_warp
+        _LOG.info("preparing the ray caster: it compiles for about 10 s the first time on a machine, later it is cached")
+    return _MJW
+
+
+def _primitives() -> tuple[Any, ...]:
+    """The geom types that the ray caster intersects, the round ones (whose first size is a radius) first."""
+    from mujoco import mjtGeom as geom
+
+    return geom.mjGEOM_SPHERE, geom.mjGEOM_CAPSULE, geom.mjGEOM_CYLINDER, geom.mjGEOM_ELLIPSOID, geom.mjGEOM_BOX
+
+
+def _scene(model: Any, geoms: Array, sites: Array) -> Any:
+    """A body-less MjModel that looks like ``model``: the given geoms, then the given sites as geoms, in this order."""
+    import mujoco
+
+    spec = mujoco.MjSpec()
+    for i in range(model.ntex):
+        pixels = _texture(model, i)
+        height, width, channels = pixels.shape
+        texture = spec.add_texture(name=f"t{i}", type=mujoco.mjtTexture(model.tex_type[i]), width=width, height=height, nchannel=channels)
+        texture.data = pixels.tobytes()
+    for i in range(model.nmat):
+        spec.add_material(name=f"m{i}")
+    for _ in range(model.nlight):
+        spec.worldbody.add_light()
+    for _ in range(model.ncam):
+        spec.worldbody.add_camera()
+    shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i]) for i in geoms]
+    shapes += [(model.site_type[i], model.site_size[i], model.site_matid[i]) for i in sites]
+    for kind, size, material in shapes:
+        legal = size if kind == mujoco.mjtGeom.mjGEOM_PLANE else np.maximum(size, 1e-3)
+        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom(kind), size=legal, contype=0, conaffinity=0, mass=0)
+        if material >= 0:
+            geom.material = f"m{material}"
+    scene = spec.compile()
+    _copy_looks(model, scene, [m for k, _, m in shapes if k == mujoco.mjtGeom.mjGEOM_PLANE and m >= 0])
+    return scene
+
+
+def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:
+    for prefix, fields in (("mat_", _MATERIAL_FIELDS), ("light_", _LIGHT_FIELDS), ("cam_", _CAMERA_FIELDS)):
+        for field in fields:
+            getattr(scene, prefix + field)[:] = getattr(model, prefix + field)
+    # GL lights a plane at its vertices, so it shows no highlight in the middle of a floor.
+    scene.mat_specular[plane_materials] = 0.0
+    for field in ("ambient", "diffuse", "specular", "active"):
+        setattr(scene.vis.headlight, field, getattr(model.vis.headlight, field))
+
+
+def _texture(model: Any, i: int) -> Array:
+    """Texture ``i`` as (height, width, channels) uint8. A sky is averaged down to about a pixel of the image per texel:
+    one ray a pixel would make its stars flicker, where GL blurs them."""
+    import mujoco
+
+    width, height, channels = int(model.tex_width[i]), int(model.tex_height[i]), int(model.tex_nchannel[i])
+    start = model.tex_adr[i]
+    pixels: Array = model.tex_data[start : start + width * height * channels].reshape(height, width, channels)
+    factor = width // 128
+    if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX and factor > 1 and width % factor == 0:
+        blocks = pixels.reshape(height // factor, factor, width // factor, factor, channels)
+        pixels = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return pixels

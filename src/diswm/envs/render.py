@@ -1,0 +1,167 @@
+"""Renderers behind one small interface, and what to do where one is missing.
+
+``gl`` draws with MuJoCo's own OpenGL renderer (EGL, else OSMesa), ``warp`` with a ray caster that needs no GL (`raycast`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from typing import Any, Protocol
+
+import numpy as np
+
+from diswm.contract import Array, DiswmError
+
+MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
+MEND_WARP = "pip install 'diswm[warp]'"
+
+
+class Renderer(Protocol):
+    """Draws one camera of the (model, data) pair that it was made for."""
+
+    name: str  # "gl-egl", "gl-osmesa" or "warp"
+
+    def draw(self) -> Array:
+        """The current state as (size, size, 3) uint8."""
+
+    def reset(self) -> None:
+        """Call after each reset of the simulator: picks up what a task changes once an episode."""
+
+    def close(self) -> None:
+        """Release what the renderer holds. Safe to call twice."""
+
+
+def make_renderer(kind: str, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512) -> Renderer:
+    """``gl``, ``warp`` or ``auto`` (warp where it is installed and can draw the model, else gl) for one camera.
+
+    Raises DiswmError, with the commands that mend it, if the renderer asked for is missing or cannot draw the model.
+    """
+    from diswm.envs.raycast import RayCaster
+
+    if kind == "gl":
+        return GLRenderer(model, data, camera, size, shadow_size)
+    if kind == "warp":
+        return RayCaster(model, data, camera, size)
+    try:
+        return RayCaster(model, data, camera, size)
+    except DiswmError as no_warp:
+        try:
+            return GLRenderer(model, data, camera, size, shadow_size)
+        except DiswmError as no_gl:
+            raise DiswmError(f"No renderer can draw this task.\n  warp: {no_warp}\n  gl: {no_gl}") from no_gl
+
+
+class GLRenderer:
+    """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size."""
+
+    def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512):
+        import mujoco
+
+        backend = gl_backend()
+        if backend is None:
+            raise DiswmError(f"No OpenGL here (neither EGL nor OSMesa). {MEND_GL}   or, without GL: {MEND_WARP}")
+        self.name = f"gl-{backend}"
+        self._model, self._data, self._size = model, data, size
+        model.vis.quality.shadowsize = shadow_size  # read when the context is made
+        try:
+            self._gl: Any = _context_class(backend)(size, size)
+            self._gl.make_current()
+            self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
+            raise DiswmError(f"OpenGL through {backend} fails ({error}). {MEND_GL}   or, without GL: {MEND_WARP}") from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
+        self._scene = mujoco.MjvScene(model, maxgeom=2000)
+        self._option = mujoco.MjvOption()
+        self._option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False  # as dm_control does
+        self._view = mujoco.MjvCamera()
+        self._view.fixedcamid, self._view.type = camera, mujoco.mjtCamera.mjCAMERA_FIXED
+        self._rect = mujoco.MjrRect(0, 0, size, size)
+
+    def draw(self) -> Array:
+        """The current state of ``data`` as (size, size, 3) uint8."""
+        import mujoco
+
+        if self._gl is None:
+            raise DiswmError("The renderer is closed.")
+        everything = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
+        self._gl.make_current()
+        mujoco.mjr_render(self._rect, self._scene, self._mjr)
+        image = np.empty((self._size, self._size, 3), np.uint8)
+        mujoco.mjr_readPixels(image, None, self._rect, self._mjr)
+        return image[::-1].copy()
+
+    def reset(self) -> None:
+        """Upload height fields again: a task may have drawn a new terrain."""
+        import mujoco
+
+        if self._model.nhfield:
+            self._gl.make_current()
+            for i in range(self._model.nhfield):
+                mujoco.mjr_uploadHField(self._model, self._mjr, i)
+
+    def close(self) -> None:
+        if self._gl is not None:
+            self._gl.make_current()
+            self._mjr.free()
+            self._gl.free()
+            self._gl = self._mjr = None
+
+
+def gl_backend() -> str | None:
+    """The OpenGL route of this process: what MUJOCO_GL or PYOPENGL_PLATFORM name, else egl, else osmesa; None if neither works."""
+    asked = os.environ.get("PYOPENGL_PLATFORM") or os.environ.get("MUJOCO_GL", "")
+    if asked.lower() in ("egl", "osmesa", "glfw"):
+        return asked.lower()
+    if sys.platform != "linux":
+        return "glfw"
+    if _egl_works():
+        return "egl"
+    return "osmesa" if _library("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so") is not None else None
+
+
+def settle_gl() -> None:
+    """Set MUJOCO_GL, unless it is set, to what works here. Call before mujoco or dm_control are imported: they read it then,
+    and without GL their own default fails, even for physics alone."""
+    if "MUJOCO_GL" not in os.environ:
+        os.environ["MUJOCO_GL"] = gl_backend() or "disabled"
+
+
+def _context_class(backend: str) -> Any:
+    if backend == "egl":
+        from mujoco.egl import GLContext
+    elif backend == "osmesa":
+        from mujoco.osmesa import GLContext
+    else:
+        from mujoco.glfw import GLContext
+    return GLContext
+
+
+def _library(*names: str) -> Any:
+    for name in names:
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def _egl_works() -> bool:
+    """Whether a headless EGL device can be initialised; by ctypes, as PyOpenGL cannot change its mind within a process."""
+    egl = _library("libEGL.so.1")
+    if egl is None or _library("libGL.so.1", "libOpenGL.so.0") is None:
+        return False
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    query, display_of = (egl.eglGetProcAddress(name) for name in (b"eglQueryDevicesEXT", b"eglGetPlatformDisplayEXT"))
+    if not query or not display_of:
+        return False
+    devices, count = (ctypes.c_void_p * 16)(), ctypes.c_int()
+    kind = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    if not kind(query)(16, ctypes.addressof(devices), ctypes.addressof(count)):
+        return False
+    get_display = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p)(display_of)
+    egl.eglInitialize.argtypes = [ctypes.c_void_p] * 3
+    displays = (get_display(0x313F, device, None) for device in devices[: count.value])  # EGL_PLATFORM_DEVICE_EXT
+    return any(display and egl.eglInitialize(display, None, None) for display in displays)
