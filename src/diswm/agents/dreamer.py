@@ -1,0 +1,198 @@
+"""Dreamer: a world model, and an actor and critic that learn in its imagination. Every world-model method is this."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diswm.agents.learner import LearnerConfig, Optimiser, WorldLearner, frozen, to_tensors
+from diswm.contract import Array, Batch
+from diswm.model.dists import clip_straight_through
+from diswm.model.heads import Actor, ScalarHead
+from diswm.model.rssm import Latent
+from diswm.model.world import ModelConfig
+from diswm.objectives import Anneal
+from diswm.objectives.imagine import Trajectory, actor_loss, critic_loss, imagine, lambda_return, path_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class DreamerConfig:
+    """Behaviour learning. The defaults are the paper's."""
+
+    horizon: int = 15
+    """Imagined states per start, the start included."""
+    discount: float = 0.99
+    """Discount per step."""
+    lam: float = 0.95
+    """Lambda of the returns."""
+    entropy: float = 1e-4
+    """Weight of the actor's entropy."""
+    actor_layers: int = 4
+    """Hidden layers of the actor."""
+    critic_layers: int = 3
+    """Hidden layers of the critic."""
+    units: int = 400
+    """Hidden units of actor and critic."""
+    actor_lr: float = 8e-5
+    """Adam's learning rate for the actor."""
+    critic_lr: float = 8e-5
+    """Adam's learning rate for the critic."""
+    eps: float = 1e-5
+    """Adam's epsilon."""
+    clip: float = 100.0
+    """Largest global norm of the gradients."""
+    slow_every: int = 100
+    """Updates between copies of the critic into the slow critic."""
+    starts: int = 0
+    """Imagine from this many states of a batch, drawn at random. 0: from all."""
+
+
+class PolicyState(NamedTuple):
+    """What acting remembers of N environments."""
+
+    latent: Latent
+    action: Tensor  # (N, A)
+
+
+class Dreamer(WorldLearner):
+    """Acts by filtering frames; learns the world from a replay and behaviour in imagination.
+
+    As a policy: ``agent.reset(); action = agent.act(image)``, with means in place of samples.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        act_dim: int,
+        learner: LearnerConfig,
+        dreamer: DreamerConfig,
+        weights: Mapping[str, float],
+        anneal: Mapping[str, Anneal] | None = None,
+        *,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        self.dreamer = dreamer
+        super().__init__(model, act_dim, learner, weights, anneal, seed=seed, device=device)
+        for net in (self.actor, self.critic):
+            net.to(self.device)
+        self.slow_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.actor_optimiser = Optimiser(self.actor, dreamer.actor_lr, dreamer.eps, dreamer.clip)
+        self.critic_optimiser = Optimiser(self.critic, dreamer.critic_lr, dreamer.eps, dreamer.clip)
+        self._acting: PolicyState | None = None
+
+    def _build_more(self) -> None:
+        c, feature = self.dreamer, self.world.feature_size
+        self.actor = Actor(feature, self.world.act_dim, c.actor_layers, c.units)
+        self.critic = ScalarHead(feature, c.critic_layers, c.units)
+
+    # ---- acting
+
+    def reset(self) -> None:
+        """Forget the episode."""
+        self._acting = None
+
+    def act(self, image: Array) -> Array:
+        """One frame (H, W, C) uint8 in, one action (A,) in [-1, 1] out: the mean action."""
+        first = np.array([self._acting is None])
+        action, self._acting = self.policy(image[None], first, self._acting, sample=False)
+        return action[0]
+
+    @torch.no_grad()
+    def policy(self, image: Array, is_first: Array, state: PolicyState | None, *, sample: bool) -> tuple[Array, PolicyState]:
+        """Act in N environments: image (N, H, W, C) uint8, is_first (N,) bool -> action (N, A) in [-1, 1] and state.
+
+        With ``sample`` code, latent and action are drawn (training); without, they are means (evaluation).
+        """
+        frames = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        count = len(frames)
+        if state is None:
+            state = PolicyState(self.world.rssm.initial(count), torch.zeros(count, self.world.act_dim, device=self.device))
+        keep = torch.from_numpy(~np.asarray(is_first, bool)).to(self.device)[:, None]
+        latent = state.latent.map(lambda part: part * keep)
+        latent = self.world.step(frames, state.action * keep, latent, self.generator, sample=sample)
+        mean, std = self.actor(latent.feature)
+        noise = self.world.noise(self.generator, *mean.shape) * float(sample)
+        action = clip_straight_through(mean + std * noise)
+        return action.cpu().numpy(), PolicyState(latent, action)
+
+    # ---- learning
+
+    def update(self, batch: Batch, *, steps: int = 0, updates: int = 0) -> dict[str, Tensor | float]:
+        """World model, then actor, then critic, on one batch (spec C12)."""
+        obs, metrics = self.update_world(to_tensors(batch, self.device), steps)
+        if updates % self.dreamer.slow_every == 0:
+            self.slow_critic.load_state_dict(self.critic.state_dict())
+        if metrics["skipped"]:
+            return metrics
+        behaviour = self._update_behaviour(self._starts(obs.post))
+        behaviour["skipped"] = max(float(metrics["skipped"]), float(behaviour["skipped"]))
+        return metrics | behaviour
+
+    def _starts(self, post: Latent) -> Latent:
+        flat = post.map(lambda part: part.detach().flatten(0, 1))
+        if not 0 < self.dreamer.starts < len(flat.stoch):
+            return flat
+        chosen = torch.randperm(len(flat.stoch), generator=self.generator, device=self.device)[: self.dreamer.starts]
+        return flat.map(lambda part: part[chosen])
+
+    def _update_behaviour(self, start: Latent) -> dict[str, Tensor | float]:
+        c = self.dreamer
+        with frozen(self.world), self.autocast():
+            path = self.dream(start)
+            reward = self.world.heads["reward"](path.feature)
+            value = self.slow_critic(path.feature)
+            discount = self._discount(path.feature)
+            returns = lambda_return(reward, value, discount, c.lam)
+            weight = path_weights(discount)[:-1]
+            loss = actor_loss(returns, path.entropy, weight, c.entropy)
+            actor_norm, actor_taken = self.actor_optimiser.step(loss)
+        with self.autocast():
+            value_loss = critic_loss(self.critic(path.feature[:-1].detach()), returns, weight)
+            critic_norm, critic_taken = self.critic_optimiser.step(value_loss)
+        return {
+            "actor/loss": loss.detach(),
+            "actor/entropy": path.entropy.detach().mean(),
+            "actor/grad_norm": actor_norm,
+            "critic/loss": value_loss.detach(),
+            "critic/grad_norm": critic_norm,
+            "imagined/reward": reward.detach().mean(),
+            "imagined/return": returns.detach().mean(),
+            "skipped": float(not (actor_taken and critic_taken)),
+        }
+
+    def dream(self, start: Latent) -> Trajectory:
+        """Imagine ``horizon`` states from N starts under the actor."""
+        shape = (self.dreamer.horizon - 1, len(start.stoch))
+        noise = self.world.noise(self.generator, *shape, self.world.act_dim + self.world.rssm.stoch)
+        return imagine(self.world.rssm, self.actor, start, noise[..., : self.world.act_dim], noise[..., self.world.act_dim :])
+
+    def _discount(self, feature: Tensor) -> Tensor:
+        constant = feature.new_full(feature.shape[:-1], self.dreamer.discount)
+        return constant * torch.sigmoid(self.world.heads["continue"](feature)) if "continue" in self.world.heads else constant
+
+    # ---- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update or action depends on."""
+        state = super().state_dict()
+        state["model"] |= {name: net.state_dict() for name, net in self._nets()}
+        state["optimiser"] |= {"actor": self.actor_optimiser.adam.state_dict(), "critic": self.critic_optimiser.adam.state_dict()}
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        super().load_state_dict(state)
+        for name, net in self._nets():
+            net.load_state_dict(state["model"][name])
+        self.actor_optimiser.adam.load_state_dict(state["optimiser"]["actor"])
+        self.critic_optimiser.adam.load_state_dict(state["optimiser"]["critic"])
+
+    def _nets(self) -> list[tuple[str, torch.nn.Module]]:
+        return [("actor", self.actor), ("critic", self.critic), ("slow_critic", self.slow_critic)]

@@ -1,0 +1,49 @@
+"""Decoders: a feature in, the mean of the image's distribution out."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from diswm.model.layers import kaiming_
+
+
+class BottleneckDecoder(nn.Module):
+    """DisWM's decoder (spec B2): the feature passes through as many numbers as the code has."""
+
+    def __init__(self, feature_size: int, size: int, depth: int = 32) -> None:
+        super().__init__()
+        d = depth
+        self.depth = d
+        self.stem = nn.Sequential(nn.Linear(feature_size, size), nn.ELU(), nn.Linear(size, 8 * d), nn.ELU())
+        self.convs = nn.Sequential(
+            nn.ConvTranspose2d(8 * d, 2 * d, 4), nn.ELU(),
+            nn.ConvTranspose2d(2 * d, 2 * d, 4, 2, 1), nn.ELU(),
+            nn.ConvTranspose2d(2 * d, d, 4, 2, 1), nn.ELU(),
+            nn.ConvTranspose2d(d, d, 4, 2, 1), nn.ELU(),
+            nn.ConvTranspose2d(d, 3, 4, 2, 1),
+        )  # fmt: skip
+        kaiming_(self)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """feature (N, F) -> image mean (N, 3, 64, 64) around [-0.5, 0.5]."""
+        return self.convs(self.stem(feature)[:, :, None, None])
+
+
+class PlainDecoder(nn.Module):
+    """DreamerV2's decoder (spec F1)."""
+
+    def __init__(self, feature_size: int, depth: int = 32) -> None:
+        super().__init__()
+        d = depth
+        self.stem = nn.Linear(feature_size, 32 * d)
+        self.convs = nn.Sequential(
+            nn.ConvTranspose2d(32 * d, 4 * d, 5, 2), nn.ELU(),
+            nn.ConvTranspose2d(4 * d, 2 * d, 5, 2), nn.ELU(),
+            nn.ConvTranspose2d(2 * d, d, 6, 2), nn.ELU(),
+            nn.ConvTranspose2d(d, 3, 6, 2),
+        )  # fmt: skip
+        kaiming_(self)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """feature (N, F) -> image mean (N, 3, 64, 64) around [-0.5, 0.5]."""
+        return self.convs(self.stem(feature)[:, :, None, None])

@@ -1,0 +1,97 @@
+"""The recurrent state-space model (PlaNet, Hafner et al. 2019; constants of spec B3).
+
+Axes: B batch, T time, E embed, A action, D deter, Z stoch. Only what depends on the last state runs step by step: the products with actions and embeddings, and the priors' statistics, are taken for all steps
+at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diswm.model.dists import squash_std
+from diswm.model.layers import NormGRUCell
+
+
+class Latent(NamedTuple):
+    """A state of the world: ``stoch`` was drawn from N(mean, std)."""
+
+    mean: Tensor  # (..., Z)
+    std: Tensor  # (..., Z)
+    stoch: Tensor  # (..., Z)
+    deter: Tensor  # (..., D)
+
+    @property
+    def feature(self) -> Tensor:
+        """concat(stoch, deter), in this order: (..., Z + D)."""
+        return torch.cat([self.stoch, self.deter], -1)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Latent:
+        """The same function on each part."""
+        return Latent(*(function(part) for part in self))
+
+
+class RSSM(nn.Module):
+    """Gaussian RSSM with a layer-normed GRU. With ``act_dim=0`` it is the action-free video model."""
+
+    def __init__(self, embed: int, act_dim: int, *, stoch: int, deter: int, hidden: int, layer_norm: bool = True) -> None:
+        super().__init__()
+        self.embed, self.act_dim, self.stoch, self.deter = embed, act_dim, stoch, deter
+        self.inp = nn.Linear(stoch + act_dim, hidden)
+        self.cell = NormGRUCell(hidden, deter, norm=layer_norm)
+        self.prior_hidden = nn.Linear(deter, hidden)
+        self.prior_stats = nn.Linear(hidden, 2 * stoch)
+        self.post_hidden = nn.Linear(deter + embed, hidden)
+        self.post_stats = nn.Linear(hidden, 2 * stoch)
+
+    def initial(self, batch: int) -> Latent:
+        """All zeros, (B, ...)."""
+        stoch = self.inp.weight.new_zeros(batch, self.stoch)
+        return Latent(stoch, stoch, stoch, stoch.new_zeros(batch, self.deter))
+
+    def prior(self, deter: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and std (..., Z) of p(stoch | deter)."""
+        return _split(self.prior_stats(F.elu(self.prior_hidden(deter))))
+
+    def observe(self, embed: Tensor, action: Tensor, state: Latent, noise: Tensor) -> tuple[Latent, Latent]:
+        """Filter a clip.
+
+        embed (B, T, E), action (B, T, A) with action[:, t] leading to frame t, noise (B, T, Z); zero noise gives means.
+        Returns posterior and prior, (B, T, ...); the prior shares deter and its ``stoch`` is its mean.
+        """
+        act = F.linear(action, self.inp.weight[:, self.stoch :], self.inp.bias)
+        emb = F.linear(embed, self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
+        from_stoch, from_deter = self.inp.weight[:, : self.stoch].t(), self.post_hidden.weight[:, : self.deter].t()
+        stoch, deter = state.stoch, state.deter
+        steps = []
+        for act_t, emb_t, noise_t in zip(act.unbind(1), emb.unbind(1), noise.unbind(1), strict=True):
+            deter = self.cell(F.elu(torch.addmm(act_t, stoch, from_stoch)), deter)
+            mean, std = _split(self.post_stats(F.elu(torch.addmm(emb_t, deter, from_deter))))
+            stoch = mean + std * noise_t
+            steps.append((mean, std, stoch, deter))
+        post = Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
+        prior_mean, prior_std = self.prior(post.deter)
+        return post, Latent(prior_mean, prior_std, prior_mean, post.deter)
+
+    def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
+        """One step of the prior: state (N, ...), action (N, A), noise (N, Z) -> next state."""
+        deter = self.cell(F.elu(self.inp(torch.cat([state.stoch, action], -1))), state.deter)
+        mean, std = self.prior(deter)
+        return Latent(mean, std, mean + std * noise, deter)
+
+    def imagine(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
+        """Open loop under given actions (B, T, A): the T states after ``state`` (B, ...)."""
+        steps = []
+        for action_t, noise_t in zip(action.unbind(1), noise.unbind(1), strict=True):
+            state = self.imagine_step(state, action_t, noise_t)
+            steps.append(state)
+        return Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
+
+
+def _split(stats: Tensor) -> tuple[Tensor, Tensor]:
+    mean, raw = stats.float().chunk(2, -1)
+    return mean, squash_std(raw)
