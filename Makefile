@@ -52,14 +52,16 @@ $(STAMP): pyproject.toml
 	echo "setup: installing diswm and its development tools"; \
 	$(PIP) -e '.[dev]'; \
 	echo "setup: installing the simulators (extra 'dmc': mujoco, dm_control)"; \
-	if $(PIP) -e '.[dmc]'; then done="$$done, simulators (dmc)"; else \
-	  missing="$$missing\n  dmc: no DeepMind Control, Pusher or drawer; the toy environment, video training and every metric still work"; fi; \
-	echo "setup: installing the renderer that needs no OpenGL (extra 'warp': mujoco-warp)"; \
-	if $(PIP) -e '.[warp]'; then done="$$done, OpenGL-free renderer (warp)"; else \
-	  missing="$$missing\n  warp: the simulators then need OpenGL; on Debian or Ubuntu: apt-get install libegl1 libgl1"; fi; \
+	if $(PIP) -e '.[dmc]'; then \
+	  done="$$done, simulators (dmc)"; \
+	  echo "setup: installing the renderer that needs no OpenGL (extra 'warp': mujoco-warp)"; \
+	  if $(PIP) -e '.[warp]'; then done="$$done, OpenGL-free renderer (warp)"; else \
+	    missing="  warp: the simulators then need OpenGL; on Debian or Ubuntu: apt-get install libegl1 libgl1"; fi; \
+	else \
+	  missing="  dmc, and warp which needs it: no simulated robots; the toy world, videos, metrics and reports still work"; fi; \
 	{ printf 'setup: installed in $(VENV): %s, diswm, development tools%s\n' \
 	    "$$($(BIN)/python -c 'import torch; print("torch", torch.__version__)')" "$$done"; \
-	  if [ -n "$$missing" ]; then printf "setup: not installed (see pip's words above; try again with: make -B setup)$$missing\n"; \
+	  if [ -n "$$missing" ]; then printf "setup: not installed (see pip's words above; try again with: make -B setup)\n%s\n" "$$missing"; \
 	  else echo "setup: nothing is missing"; fi; } > $(STAMP).part; \
 	mv $(STAMP).part $(STAMP)
 

@@ -22,6 +22,7 @@ DECLARED = [
     "mujoco==3.16.*; extra == 'dmc'",
     "dm-control==1.0.49; extra == 'dmc'",
     "diswm[dmc]; extra == 'warp'",
+    "mujoco==3.16.*; extra == 'warp'",
     "mujoco-warp==3.16.*; extra == 'warp'",
     "ruff<1,>=0.14; extra == 'dev'",
 ]
@@ -92,6 +93,7 @@ def test_a_check_that_breaks_becomes_its_result(monkeypatch: pytest.MonkeyPatch,
     def breaks() -> list[Check]:
         raise RuntimeError("two\nlines")
 
+    install(monkeypatch, GOOD)
     monkeypatch.setattr(doctor, "check_renderers", breaks)
     monkeypatch.setattr(doctor, "check_processor", breaks)
     checks = by_name(doctor.diagnose(folder=tmp_path))

@@ -111,12 +111,14 @@ def check_packages() -> list[Check]:
 
 
 def parse_requirements(lines: list[str]) -> Iterator[tuple[str, str, str]]:
-    """(name, version range, extra) of each requirement, without the development tools and without extras of our own."""
+    """(name, version range, extra) of each requirement, once, without the development tools and extras of our own."""
+    seen = {"diswm"}
     for line in lines:
         required, _, marker = line.partition(";")
         match = re.match(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^)]*)\)?\s*$", required)
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
-        if match and match[1] != "diswm" and (extra is None or extra[1] in {"dmc", "warp"}):
+        if match and match[1] not in seen and (extra is None or extra[1] in {"dmc", "warp"}):
+            seen.add(match[1])
             yield match[1], match[2].strip(), extra[1] if extra else ""
 
 
