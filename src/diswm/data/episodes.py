@@ -80,12 +80,14 @@ def _names(columns: Iterable[str]) -> str:
 def _canonical(name: str, value: Array) -> Array:
     """Contiguous, floats as float32, flags as bool, action as float32."""
     value = np.asarray(value)
+    if value.dtype.kind not in "biuf":
+        return value  # refused by check_episode, in words
     if name in FLAGS:
-        return np.ascontiguousarray(value, bool)
+        return np.asarray(value, bool, order="C")
     if value.dtype.kind == "f" or name in ("action", "reward", "discount"):
         with np.errstate(over="ignore"):  # what does not fit turns infinite, and that is reported by check_episode
-            return np.ascontiguousarray(value, np.float32)
-    return np.ascontiguousarray(value)
+            return np.asarray(value, np.float32, order="C")
+    return np.asarray(value, order="C")
 
 
 # ---------------------------------------------------------------- writing
