@@ -116,6 +116,14 @@ def test_reads_that_stop_short_are_completed(tmp_path, monkeypatch):
     check_windows(replay.sample(np.random.default_rng(0), 10, 6), {0: 12})
 
 
+def test_writes_that_stop_short_are_completed(tmp_path, monkeypatch):
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: pwrite(file, data[:100], offset))
+    replay = open_replay(tmp_path)
+    replay.add(make(0, 12))
+    check_windows(replay.sample(np.random.default_rng(0), 10, 6), {0: 12})
+
+
 def test_uniform_over_episodes_then_over_starts(tmp_path):
     replay = open_replay(tmp_path)
     replay.add(make(0, 4))  # one start
@@ -357,6 +365,10 @@ def test_a_file_that_was_cut_loses_only_what_is_gone(tmp_path):
     replay.close()
     os.truncate(tmp_path / "replay.bin", 19 * replay.bytes_per_row)
     assert held(restore(tmp_path, state)) == [0]
+    os.truncate(tmp_path / "replay.bin", 5 * replay.bytes_per_row)
+    assert held(restore(tmp_path, state)) == []
+    os.truncate(tmp_path / "replay.bin", 40 * replay.bytes_per_row)  # a hole reads as zeros, and zero is a number too
+    assert held(restore(tmp_path, state)) == []
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ class Records:
                 buffers[0] = buffers[0][done:]
 
     def read_heads(self, start: int, rows: int) -> Array:
-        """Only the small columns of ``rows`` rows, (rows,); rows beyond the end of the file come as zeros."""
-        head = np.zeros(rows, self.head)
+        """Only the small columns of ``rows`` rows, (rows,); rows beyond the end of the file come as 0xff bytes."""
+        head = np.frombuffer(bytearray(b"\xff" * (rows * self.head.itemsize)), self.head)
         view, step = head.view(np.uint8).data, self.head.itemsize
         for row in range(rows):
             os.preadv(self._file, [view[row * step : (row + 1) * step]], (start + row) * self.row_bytes)
