@@ -72,7 +72,7 @@ def test_a_good_machine_is_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     checks = doctor.diagnose(folder=tmp_path / "runs")
     assert [check for check in checks if check.status != OK] == []
     assert doctor.healthy(checks)
-    assert by_name(checks)["render gl-egl"].detail == "drew a frame in 9.9 ms"
+    assert by_name(checks)["render gl-egl"].detail == "draws, 9.9 ms a frame"
     assert not (tmp_path / "runs").exists()
 
 
@@ -182,12 +182,12 @@ def test_one_renderer_is_enough_and_the_others_get_a_remedy(monkeypatch: pytest.
         lambda: {
             "gl-egl": {"ok": False, "ms": None, "error": "libEGL.so.1:\n  not found"},
             "gl-osmesa": "no library",
-            "warp": {"ok": True, "ms": 0.8, "error": None},
+            "warp": "ok, 0.8 ms a frame",
         },
     )
     checks = by_name(doctor.check_renderers())
     assert doctor.healthy(list(checks.values()))
-    assert checks["render warp"] == Check("render warp", OK, "drew a frame in 0.8 ms")
+    assert checks["render warp"] == Check("render warp", OK, "draws, 0.8 ms a frame")
     assert checks["render gl-egl"].detail == "libEGL.so.1: not found"
     assert "libegl1 libgl1" in checks["render gl-egl"].remedy
     assert "libosmesa6" in checks["render gl-osmesa"].remedy
@@ -209,6 +209,7 @@ def test_no_renderer_is_a_failure(monkeypatch: pytest.MonkeyPatch, probe: Any) -
         ({"error": "x"}, False),
         ("ok", True),
         ("broken", False),
+        ("okapi library missing", False),
         (True, True),
         (None, False),
     ],

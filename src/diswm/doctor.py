@@ -193,16 +193,18 @@ def check_renderers() -> list[Check]:
 
 
 def read_probe(value: Any) -> tuple[bool, str]:
-    """(works, words) of what a renderer's trial gave: a dict with ``ok``, ``ms`` and ``error``, or a bare word or flag."""
+    """(works, words) of a renderer's trial: a line that begins with "ok", or a dict with ``ok``, ``ms`` and ``error``."""
     if isinstance(value, dict):
-        error = value.get("error")
-        works, ms = bool(value.get("ok", not error)), value.get("ms")
-    else:
-        works, ms = value is True or (isinstance(value, str) and value.lower() == "ok"), None
-        error = value if isinstance(value, str) else None
+        works = bool(value.get("ok", not value.get("error")))
+        ms = value.get("ms")
+        words = f"{ms:.1f} ms a frame" if isinstance(ms, int | float) else ""
+        value = f"ok, {words}" if works else value.get("error")
+    text = one_line(value or "")
+    works = value is True or re.match(r"ok\b", text, re.I) is not None
     if not works:
-        return False, one_line(error) if error else "does not work"
-    return True, f"drew a frame in {ms:.1f} ms" if isinstance(ms, int | float) else "drew a frame"
+        return False, text or "does not work"
+    time = text.partition(",")[2].strip()
+    return True, "draws" + (f", {time}" if time else "")
 
 
 # ---- the machine
