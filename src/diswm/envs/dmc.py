@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs.factors import MATERIALS
-from diswm.envs.render import make_renderer, settle_gl
+from diswm.envs.render import MEND_GL, make_renderer, settle_gl
 from diswm.envs.scene import Frame
 
 settle_gl()
@@ -19,8 +20,12 @@ try:
         warnings.simplefilter("ignore")
         import mujoco
         from dm_control import suite
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise DiswmError(f"The dm_control suite is not installed ({error}): pip install 'diswm[dmc]' (Python 3.11 or 3.12).") from error
+except Exception as error:  # dm_control loads the OpenGL that MUJOCO_GL names, and PyOpenGL fails in many ways
+    raise DiswmError(
+        f"dm_control cannot load MUJOCO_GL={os.environ['MUJOCO_GL']} ({error!r}): unset MUJOCO_GL to let diswm choose, or {MEND_GL}"
+    ) from error
 
 CAMERAS = {"quadruped": 2}  # elsewhere camera 0: what agents are trained on throughout the literature
 
@@ -33,11 +38,13 @@ class SuiteScene:
         with _hush():
             # The seed here only fixes what a task builds into its model (lqr); each episode is seeded by reset().
             self._env = suite.load(domain, name, task_kwargs={"random": 0})
-        self._physics = self._env.physics
+        self._physics = _without_gl(self._env.physics)
         self._model, self._data = self._physics.model.ptr, self._physics.data.ptr
         spec = self._env.action_spec()
         self.act_dim = int(np.prod(spec.shape))
         bounded = bool((np.abs(spec.minimum) < 1e6).all() and (np.abs(spec.maximum) < 1e6).all())
+        self._low: Array
+        self._high: Array
         self._low, self._high = (spec.minimum, spec.maximum) if bounded else (-np.ones(spec.shape), np.ones(spec.shape))
         self._ids = [mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_MATERIAL, m) for m in MATERIALS]
         self.materials = tuple(m for m, i in zip(MATERIALS, self._ids, strict=True) if i >= 0)
@@ -91,7 +98,14 @@ def split(task: str) -> tuple[str, str]:
     raise DiswmError(f"The installed dm_control suite has no task {task!r}.")
 
 
-class _hush(warnings.catch_warnings):  # noqa: N801
+def _without_gl(physics: Any) -> Any:
+    """Keeps dm_control from making an OpenGL context of its own (quadruped_escape does, to upload its terrain): two owners of
+    contexts in one thread free each other's buffers. The renderer here uploads the terrain instead."""
+    physics.__class__ = type(type(physics).__name__, (type(physics),), {"contexts": None})
+    return physics
+
+
+class _hush(warnings.catch_warnings):
     """Silences what dm_control says about its own models (settotalmass is deprecated), through warnings and absl alike."""
 
     def __enter__(self) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,7 +95,8 @@ class RayCaster:
         # The kernel is compiled for these constants. The general case costs little and is shared by all tasks,
         # so that a machine compiles once and not once a task.
         context.geom_ray_types = (int(mujoco.mjtGeom.mjGEOM_PLANE), *map(int, _primitives()))
-        context.has_spot_lights, context.light_attenuation_is_default, context.zfar = True, False, 0.0
+        context.has_spot_lights, context.light_attenuation_is_default = True, False
+        context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
         self._pixels = context.rgb_data.numpy().view(np.uint8).reshape(self._size, self._size, 4)
         # On the CPU .numpy() is a view: writing it is the whole transfer.
@@ -115,7 +118,7 @@ class RayCaster:
             into[n:] = of_sites[sites].reshape(len(sites), *into.shape[1:])
         mat_rgba[:] = model.mat_rgba
         cam_pos[:], cam_mat[:] = data.cam_xpos, data.cam_xmat.reshape(-1, 3, 3)
-        light_pos[:], light_dir[:] = data.light_xpos, data.light_xdir
+        light_pos[: model.nlight], light_dir[: model.nlight] = data.light_xpos, data.light_xdir
         # One ray a pixel would miss a rail thinner than a pixel, which GL shows as a faint line: draw it a pixel wide.
         distance = np.linalg.norm(geom_pos - cam_pos[self._camera], axis=1)
         size[:, 0] = np.where(self._is_round, np.maximum(size[:, 0], self._half_pixel * distance), size[:, 0])
@@ -141,12 +144,28 @@ def _import() -> Any:
             import warp as wp
 
             wp.config.log_level = wp.LOG_ERROR  # it prints each kernel that it loads
+            with _quiet_stderr():
+                wp.init()  # its native part warns of a missing CUDA driver
             import mujoco_warp
         except ImportError as error:
             raise DiswmError(f"The warp renderer is not installed ({error}): pip install 'diswm[warp]'.") from error
         _MJW = mujoco_warp
         _LOG.info("preparing the ray caster: it compiles for about 10 s the first time on a machine, later it is cached")
     return _MJW
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Drops what native code writes to file descriptor 2, for a moment."""
+    sys.stderr.flush()
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
 
 
 def _primitives() -> tuple[Any, ...]:
@@ -168,8 +187,8 @@ def _scene(model: Any, geoms: Array, sites: Array) -> Any:
         texture.data = pixels.tobytes()
     for i in range(model.nmat):
         spec.add_material(name=f"m{i}")
-    for _ in range(model.nlight):
-        spec.worldbody.add_light()
+    for _ in range(max(2, model.nlight)):  # at least two, as the number is compiled in: see RayCaster._build
+        spec.worldbody.add_light(active=False)
     for _ in range(model.ncam):
         spec.worldbody.add_camera()
     shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i]) for i in geoms]
@@ -187,7 +206,8 @@ def _scene(model: Any, geoms: Array, sites: Array) -> Any:
 def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:
     for prefix, fields in (("mat_", _MATERIAL_FIELDS), ("light_", _LIGHT_FIELDS), ("cam_", _CAMERA_FIELDS)):
         for field in fields:
-            getattr(scene, prefix + field)[:] = getattr(model, prefix + field)
+            values = getattr(model, prefix + field)
+            getattr(scene, prefix + field)[: len(values)] = values
     # GL lights a plane at its vertices, so it shows no highlight in the middle of a floor.
     scene.mat_specular[plane_materials] = 0.0
     for field in ("ambient", "diffuse", "specular", "active"):
@@ -202,8 +222,8 @@ def _texture(model: Any, i: int) -> Array:
     width, height, channels = int(model.tex_width[i]), int(model.tex_height[i]), int(model.tex_nchannel[i])
     start = model.tex_adr[i]
     pixels: Array = model.tex_data[start : start + width * height * channels].reshape(height, width, channels)
-    factor = width // 128
-    if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX and factor > 1 and width % factor == 0:
+    factor = max((f for f in range(1, width // 96 + 1) if width % f == 0), default=1)  # the suite's sky: 800 to 100 a face
+    if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX and factor > 1:
         blocks = pixels.reshape(height // factor, factor, width // factor, factor, channels)
         pixels = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
     return pixels

@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import os
+import subprocess
 import sys
+import time
+import weakref
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,14 +68,17 @@ class GLRenderer:
         if backend is None:
             raise DiswmError(f"No OpenGL here (neither EGL nor OSMesa). {MEND_GL}   or, without GL: {MEND_WARP}")
         self.name = f"gl-{backend}"
+        self._gl: Any = None
         self._model, self._data, self._size = model, data, size
         model.vis.quality.shadowsize = shadow_size  # read when the context is made
         try:
-            self._gl: Any = _context_class(backend)(size, size)
+            self._gl = _context_class(backend)(size, size)
             self._gl.make_current()
             self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
             raise DiswmError(f"OpenGL through {backend} fails ({error}). {MEND_GL}   or, without GL: {MEND_WARP}") from error
+        # EGL registered its own end when the context was made; exit handlers run last in first out, so this comes before it.
+        atexit.register(_close_at_exit, weakref.ref(self))
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
         self._scene = mujoco.MjvScene(model, maxgeom=2000)
         self._option = mujoco.MjvOption()
@@ -108,6 +116,16 @@ class GLRenderer:
             self._mjr.free()
             self._gl.free()
             self._gl = self._mjr = None
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+def _close_at_exit(renderer: weakref.ref[GLRenderer]) -> None:
+    live = renderer()
+    if live is not None:
+        live.close()
 
 
 def gl_backend() -> str | None:
@@ -165,3 +183,52 @@ def _egl_works() -> bool:
     egl.eglInitialize.argtypes = [ctypes.c_void_p] * 3
     displays = (get_display(0x313F, device, None) for device in devices[: count.value])  # EGL_PLATFORM_DEVICE_EXT
     return any(display and egl.eglInitialize(display, None, None) for display in displays)
+
+
+def probe(timeout: float = 180.0) -> dict[str, str]:
+    """Try every renderer on a tiny scene, each in a process of its own, as a broken driver may abort the process.
+
+    Returns {"gl-egl", "gl-osmesa", "warp"} -> "ok, 3.1 ms a frame" or one line that says what failed.
+    """
+    return {name: _probe(name, timeout) for name in ("gl-egl", "gl-osmesa", "warp")}
+
+
+def _probe(name: str, timeout: float) -> str:
+    env = dict(os.environ)
+    env["MUJOCO_GL"] = "disabled"  # or importing mujoco would fail first, with a message that helps nobody
+    env["PYOPENGL_PLATFORM"] = name.removeprefix("gl-")
+    command = [sys.executable, "-c", f"from diswm.envs.render import _time_frames; _time_frames({name!r})"]
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {timeout:.0f} s"
+    if done.returncode < 0:
+        return f"the process was killed by signal {-done.returncode}"
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}, without a message"
+
+
+def _time_frames(name: str) -> None:
+    """Body of a probe: prints the median over a few frames of a scene with a floor, a ball, a light and a camera."""
+    import mujoco
+
+    model = mujoco.MjModel.from_xml_string(_TINY)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    try:
+        renderer = make_renderer("warp" if name == "warp" else "gl", model, data, camera=0, size=64)
+    except DiswmError as error:
+        sys.exit(str(error))
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        image = renderer.draw()
+        times.append(time.perf_counter() - start)
+    renderer.close()
+    if int(image.max()) - int(image.min()) < 30:
+        sys.exit("it draws, but the picture is blank")
+    print(f"ok, {1e3 * float(np.median(times)):.1f} ms a frame")
+
+
+_TINY = """<mujoco><worldbody><light pos="0 0 3"/><camera pos="0 -2 1" xyaxes="1 0 0 0 .45 .9"/>
+<geom type="plane" size="2 2 .1" rgba=".2 .3 .4 1"/><geom type="sphere" size=".3" pos="0 0 .3" rgba=".9 .6 .2 1"/></worldbody></mujoco>"""

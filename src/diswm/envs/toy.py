@@ -89,8 +89,8 @@ class ToyScene:
     """Move the agent onto the target. Reward in [0, 1] a frame: 1 - distance / 2, or in ``toy_sparse`` 1 within reach."""
 
     act_dim = 2
-    renderer = "numpy"
-    materials = ("background", "agent", "target")
+    renderer: str = "numpy"
+    materials: tuple[str, ...] = ("background", "agent", "target")
 
     def __init__(self, task: str, image_size: int):
         self.task = task
