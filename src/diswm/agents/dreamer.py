@@ -189,10 +189,14 @@ class Dreamer(WorldLearner):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         super().load_state_dict(state)
-        for name, net in self._nets():
-            net.load_state_dict(state["model"][name])
+        self.load_networks(state["model"])
         self.actor_optimiser.adam.load_state_dict(state["optimiser"]["actor"])
         self.critic_optimiser.adam.load_state_dict(state["optimiser"]["critic"])
+
+    def load_networks(self, model: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """The networks alone, from ``state_dict()["model"]``."""
+        for name, net in (("world", self.world), *self._nets()):
+            net.load_state_dict(model[name])
 
     def _nets(self) -> list[tuple[str, torch.nn.Module]]:
         return [("actor", self.actor), ("critic", self.critic), ("slow_critic", self.slow_critic)]

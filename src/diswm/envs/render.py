@@ -76,7 +76,8 @@ class GLRenderer:
             self._gl.make_current()
             self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
-            raise DiswmError(f"OpenGL through {backend} fails ({error}). {MEND_GL}   or, without GL: {MEND_WARP}") from error
+            mend = "apt-get install libosmesa6" if backend == "osmesa" else MEND_GL
+            raise DiswmError(f"OpenGL through {backend} fails ({error}). {mend}   or, without GL: {MEND_WARP}") from error
         # EGL registered its own end when the context was made; exit handlers run last in first out, so this comes before it.
         atexit.register(_close_at_exit, weakref.ref(self))
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)

@@ -106,6 +106,16 @@ class WorldModel(nn.Module):
         output = self.decoder(feature.reshape(-1, feature.shape[-1]))
         return output.reshape(*feature.shape[:-1], *output.shape[1:])
 
+    @torch.no_grad()
+    def start_from(self, video: WorldModel, parts: tuple[str, ...]) -> None:
+        """Copy parts of an action-free model of the same sizes; the weights of actions keep their first values."""
+        for part in parts:
+            theirs = getattr(video, part).state_dict()
+            ours = getattr(self, part).state_dict()
+            for name, value in theirs.items():
+                columns = tuple(slice(n) for n in value.shape)
+                ours[name][columns].copy_(value)
+
     def noise(self, generator: torch.Generator, *shape: int) -> Tensor:
         """Standard normal numbers on the model's device, from the given generator."""
         return torch.randn(shape, generator=generator, device=generator.device)

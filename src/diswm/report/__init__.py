@@ -1,0 +1,6 @@
+"""A run as a page: reads run folders, and needs neither torch nor a simulator."""
+
+from diswm.report.page import write_report
+from diswm.report.summary import summarise
+
+__all__ = ["summarise", "write_report"]

@@ -1,0 +1,1 @@
+"""The loops: they receive built objects and own the clock."""

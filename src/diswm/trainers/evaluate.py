@@ -1,0 +1,81 @@
+"""Evaluation: fixed seeds, mean actions, several episodes in lockstep."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diswm.agents.dreamer import Dreamer, PolicyState
+from diswm.contract import Array, Env
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    """How a policy is evaluated."""
+
+    episodes: int = 10
+    """Episodes per colour set; their seeds are fixed and never used in training."""
+    at_once: int = 5
+    """Environments stepped in lockstep."""
+
+
+class Evaluation(NamedTuple):
+    """Undiscounted return and agent steps of each episode, and the frames of the first one (L, H, W, C)."""
+
+    returns: list[float]
+    steps: list[int]
+    video: Array
+
+
+Actor = Callable[[Array, Array, Any], tuple[Array, Any]]
+"""(images (N, H, W, C), is_first (N,), state) -> actions (N, A), state."""
+
+
+def mean_actor(agent: Dreamer) -> Actor:
+    """The agent with code mean, posterior mean and mean action."""
+
+    def act(images: Array, is_first: Array, state: PolicyState | None) -> tuple[Array, PolicyState]:
+        return agent.policy(images, is_first, state, sample=False)
+
+    return act
+
+
+def random_actor(rng: np.random.Generator, act_dim: int) -> Actor:
+    """Uniform actions."""
+    return lambda images, is_first, state: (rng.uniform(-1, 1, (len(images), act_dim)).astype(np.float32), None)
+
+
+def evaluate(actor: Actor, envs: Sequence[Env], seeds: Sequence[int]) -> Evaluation:
+    """One episode per seed, ``len(envs)`` of them in lockstep."""
+    returns: list[float] = []
+    steps: list[int] = []
+    video: list[Array] = []
+    for start in range(0, len(seeds), len(envs)):
+        group = seeds[start : start + len(envs)]
+        result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None)
+        returns += result[0]
+        steps += result[1]
+    return Evaluation(returns, steps, np.stack(video))
+
+
+def _lockstep(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None) -> tuple[list[float], list[int]]:
+    images = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
+    alive = np.ones(len(envs), bool)
+    first, state = alive.copy(), None
+    returns, steps = np.zeros(len(envs)), np.zeros(len(envs), int)
+    while alive.any():
+        if video is not None and alive[0]:
+            video.append(images[0].copy())
+        actions, state = actor(images, first, state)
+        first = np.zeros(len(envs), bool)
+        for i in np.flatnonzero(alive):
+            images[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
+            returns[i] += reward
+            steps[i] += 1
+            alive[i] = not (terminated or truncated)
+    if video is not None:
+        video.append(images[0].copy())
+    return [round(float(r), 4) for r in returns], steps.tolist()

@@ -1,0 +1,198 @@
+"""THE loop: act, store, learn, evaluate, save. Every world-model method is trained by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from diswm.agents.dreamer import Dreamer, PolicyState
+from diswm.contract import Array, Env
+from diswm.data.replay import Replay
+from diswm.model.rssm import Latent
+from diswm.model.world import WorldModel
+from diswm.trainers.evaluate import Evaluation
+from diswm.trainers.meter import Meter
+from diswm.trainers.progress import Bar, Interrupt, console, progress
+from diswm.trainers.rollout import RandomPolicy, Rollout
+from diswm.trainers.run import Run
+from diswm.trainers.seeds import generator
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Budgets and clocks of online training. The defaults are the paper's."""
+
+    frames: int = 1_000_000
+    """Budget, in simulator steps."""
+    prefill_steps: int = 2500
+    """Agent steps with uniform random actions before learning."""
+    first_updates: int = 100
+    """Updates at the end of the prefill."""
+    update_every: int = 5
+    """Agent steps per update."""
+    batch: int = 50
+    """Windows per batch."""
+    length: int = 50
+    """Steps per window."""
+    eval_every: int = 10_000
+    """Frames between evaluations on the training colours."""
+    log_every: int = 100
+    """Updates between lines of metrics."""
+    save_every_seconds: float = 300.0
+    """Seconds between checkpoints."""
+    patience: int = 20
+    """Updates in a row that may be skipped because of NaN before training stops."""
+    replay_rows: int = 500_000
+    """Capacity of the replay, in agent steps."""
+    replay_gb: float = 8.0
+    """Largest size of the replay on disk, in GB; lowers the capacity."""
+
+
+def updates_due(config: TrainConfig, steps: int) -> int:
+    """Updates that should have happened after this many agent steps: a pure function, so that a resumed run keeps it."""
+    if steps < config.prefill_steps:
+        return 0
+    return config.first_updates + (steps - config.prefill_steps) // config.update_every
+
+
+def teacher_codes(teacher: WorldModel, image: Array, chunk: int = 256) -> dict[str, Array]:
+    """The frozen teacher's code of an episode's frames (L, H, W, C): columns of (L, E) for the replay."""
+    device = next(teacher.parameters()).device
+    with torch.no_grad():
+        codes = [teacher.encode(torch.from_numpy(image[i : i + chunk]).to(device)) for i in range(0, len(image), chunk)]
+    return {
+        "teacher_mean": torch.cat([code.mean for code in codes]).cpu().numpy(),
+        "teacher_logvar": torch.cat([code.logvar for code in codes]).cpu().numpy(),
+    }
+
+
+class Trainer:
+    """The parts of one online run; ``train`` is the loop over them.
+
+    ``evaluate(agent)`` plays the evaluation episodes on the training colours.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        agent: Dreamer,
+        env: Env,
+        config: TrainConfig,
+        seed: int,
+        *,
+        teacher: WorldModel | None,
+        evaluate: Callable[[Dreamer], Evaluation],
+    ) -> None:
+        self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
+        self.rollout = Rollout(env, seed, "train_env")
+        self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim)
+        self.sampler = generator(seed, "replay")
+        self.acting: PolicyState | None = None
+        self.meter = Meter(config.patience)
+        extras = {"teacher_mean": teacher.encoder.size, "teacher_logvar": teacher.encoder.size} if teacher else {}
+        self._replay_args: dict[str, Any] = {
+            "capacity": config.replay_rows,
+            "action_dim": self.rollout.act_dim,
+            "image_shape": self.rollout.image.shape,
+            "extras": extras,
+            "disk_bytes": int(config.replay_gb * 1e9),
+        }
+        self.replay = self._resume(run.last_state) if run.last_state else Replay(self._folder, overwrite=True, **self._replay_args)
+
+    @property
+    def _folder(self) -> Path:
+        return self.run.folder / "replay"
+
+    def train(self) -> bool:
+        """Run until the budget of frames is spent (True) or an interrupt (False); both save."""
+        c, config = self.run.counters, self.config
+        with Interrupt() as stop, progress("train", config.frames, "frames", done=c.frames) as bar:
+            saved = self.run.seconds
+            while c.frames < config.frames and not stop.requested:
+                before = c.frames
+                self.act()
+                while c.updates < updates_due(config, c.steps) and not stop.requested:
+                    self.learn(bar)
+                if c.frames // config.eval_every > before // config.eval_every:
+                    self.log_evaluation()
+                if self.run.seconds - saved > config.save_every_seconds:
+                    self.save()
+                    saved = self.run.seconds
+                bar.update(c.frames)
+        self.save()
+        return c.frames >= config.frames
+
+    def act(self) -> None:
+        """One agent step; a finished episode enters the replay, with the teacher's codes."""
+        c, rollout = self.run.counters, self.rollout
+        action = self._action()
+        taken = rollout.step(action)
+        c.steps += 1
+        c.frames += taken.frames
+        if taken.done:
+            c.episodes += 1
+            self.run.log("episode", **{"return": round(rollout.score, 3), "length": len(rollout.actions)})
+            episode = rollout.finish()
+            self.replay.add(episode | (teacher_codes(self.teacher, episode["image"]) if self.teacher else {}))
+
+    def _action(self) -> Array:
+        if self.run.counters.steps < self.config.prefill_steps:
+            return self.prefill.act(self.rollout.image)
+        first = np.array([self.rollout.is_first])
+        action, self.acting = self.agent.policy(self.rollout.image[None], first, self.acting, sample=True)
+        return action[0]
+
+    def learn(self, bar: Bar) -> None:
+        """One update on one batch."""
+        c = self.run.counters
+        batch = self.replay.sample(self.sampler, self.config.batch, self.config.length)
+        taken = self.meter.add(self.agent.update(batch, steps=c.steps, updates=c.updates))
+        c.updates += 1
+        c.skipped_updates += not taken
+        if c.updates % self.config.log_every == 0:
+            values = self.meter.mean()
+            self.run.log("update", **values)
+            bar.update(c.frames, f"image {values['loss/image']:.0f}  kl {values['loss/dyn']:.1f}  return {values['imagined/return']:.1f}")
+
+    def log_evaluation(self) -> None:
+        """Evaluate on the training colours."""
+        result = self.evaluate(self.agent)
+        self.run.log("eval", split="seen", returns=result.returns)
+        c = self.run.counters
+        mean = sum(result.returns) / len(result.returns)
+        console.print(f"frames {c.frames:>9,}  updates {c.updates:>7,}  eval return {mean:8.1f}  {self.run.seconds / 60:6.1f} min")
+
+    # ---- checkpoint
+
+    def save(self) -> None:
+        """Everything that the next step depends on."""
+        acting = self.acting
+        self.run.save(
+            {
+                "agent": self.agent.state_dict(),
+                "replay": self.replay.state(),
+                "rollout": self.rollout.state(),
+                "acting": None if acting is None else {"latent": list(acting.latent), "action": acting.action},
+                "sampler": self.sampler.bit_generator.state,
+                "prefill": self.prefill.rng.bit_generator.state,
+            }
+        )
+
+    def _resume(self, state: dict[str, Any]) -> Replay:
+        self.agent.load_state_dict(state["agent"])
+        replay = Replay.restore(self._folder, state["replay"], **self._replay_args)
+        if replay.dropped_episodes:
+            console.print(f"the replay lost {replay.dropped_episodes} episodes that were overwritten after the checkpoint")
+        self.rollout.restore(state["rollout"])
+        if state["acting"] is not None:
+            device = self.agent.device
+            latent = Latent(*(part.to(device) for part in state["acting"]["latent"]))
+            self.acting = PolicyState(latent, state["acting"]["action"].to(device))
+        self.sampler.bit_generator.state = state["sampler"]
+        self.prefill.rng.bit_generator.state = state["prefill"]
+        return replay

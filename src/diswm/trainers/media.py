@@ -1,0 +1,71 @@
+"""Pictures of what a model knows: predictions, traversals, episodes. Arrays go to disk; the report draws them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from diswm.agents.learner import WorldLearner
+from diswm.contract import Array, Batch
+from diswm.model.dists import standard_kl
+from diswm.model.layers import output_to_images
+
+
+@torch.no_grad()
+def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Array]:
+    """Windows as they are, reconstructed from posteriors, and predicted open loop after ``context`` frames.
+
+    uint8 (B, T, H, W, C) each; all means, no samples.
+    """
+    world = learner.world.eval()
+    image = torch.from_numpy(batch["image"]).to(learner.device)
+    action = learner.actions({name: torch.from_numpy(value).to(learner.device) for name, value in batch.items()})
+    post = world.observe(image, action, learner.generator, sample=False).post
+    start = post.map(lambda part: part[:, context - 1])
+    noise = post.stoch.new_zeros(post.stoch[:, context:].shape)
+    ahead = world.rssm.imagine(start, action[:, context:], noise)
+    feature = torch.cat([post.feature[:, :context], ahead.feature], 1)
+    return {
+        "real": batch["image"],
+        "reconstruction": output_to_images(world.decode(post.feature)).cpu().numpy(),
+        "prediction": output_to_images(world.decode(feature)).cpu().numpy(),
+        "context": np.array(context),
+    }
+
+
+@torch.no_grad()
+def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, Array] | None:
+    """Change one dimension of the code of ``images[0]`` at a time and decode. None for an encoder without a Gaussian code.
+
+    images (N, H, W, C) uint8 give the code's spread; ``values`` (V,) are standard deviations of each dimension over them,
+    around their mean. From a zero state, as the paper's pictures. Gives images (E, V, H, W, C), kl (E,), values, base.
+    """
+    world = learner.world.eval()
+    code = world.encode(torch.from_numpy(np.ascontiguousarray(images)).to(learner.device))
+    if code.logvar.shape[-1] == 0:
+        return None
+    count = code.mean.shape[-1]
+    steps = torch.from_numpy(values.astype(np.float32)).to(learner.device)
+    targets = code.mean.mean(0)[:, None] + code.mean.std(0)[:, None] * steps  # (E, V)
+    embeds = code.mean[0].expand(count, len(values), count).clone()
+    index = torch.arange(count, device=learner.device)
+    embeds[index, :, index] = targets
+    flat = embeds.flatten(0, 1)[:, None]
+    action = flat.new_zeros(len(flat), 1, world.act_dim)
+    post, _ = world.rssm.observe(flat, action, world.rssm.initial(len(flat)), flat.new_zeros(len(flat), 1, world.rssm.stoch))
+    decoded = output_to_images(world.decode(post.feature[:, 0]))
+    return {
+        "images": decoded.unflatten(0, (count, len(values))).cpu().numpy(),
+        "values": values,
+        "kl": standard_kl(code.mean, code.logvar).mean(0).cpu().numpy(),
+        "base": images[0],
+    }
+
+
+def save_gif(path: Path, video: Array, *, fps: int = 25, scale: int = 3, every: int = 2) -> None:
+    """Write frames (L, H, W, C) uint8 as an animated GIF, each ``every``-th one, enlarged."""
+    frames = [Image.fromarray(frame).resize((frame.shape[1] * scale, frame.shape[0] * scale), Image.Resampling.NEAREST) for frame in video[::every]]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=int(1000 * every / fps), loop=0, optimize=False)

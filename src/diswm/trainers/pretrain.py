@@ -1,0 +1,63 @@
+"""Pretraining: the action-free video model learns from distracting videos."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from diswm.agents.learner import WorldLearner
+from diswm.contract import Batch
+from diswm.data.videos import Videos
+from diswm.trainers.meter import Meter
+from diswm.trainers.progress import Interrupt, progress
+from diswm.trainers.run import Run
+from diswm.trainers.seeds import generator
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig:
+    """Budgets and clocks of pretraining. The defaults are the paper's."""
+
+    updates: int = 100_000
+    """Budget, in updates (the authors' release stops at 20,000)."""
+    batch: int = 50
+    """Windows per batch."""
+    length: int = 50
+    """Frames per window."""
+    log_every: int = 100
+    """Updates between lines of metrics."""
+    save_every_seconds: float = 300.0
+    """Seconds between checkpoints."""
+    patience: int = 20
+    """Updates in a row that may be skipped because of NaN before training stops."""
+    ram_gb: float = 2.0
+    """Videos beyond this size are read from a cache on disk."""
+
+
+def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainConfig, seed: int) -> bool:
+    """Run until the budget of updates is spent (True) or an interrupt (False); both save."""
+    rng = generator(seed, "replay")
+    if state := run.last_state:
+        learner.load_state_dict(state["agent"])
+        rng.bit_generator.state = state["sampler"]
+    c, meter = run.counters, Meter(config.patience)
+
+    def save() -> None:
+        run.save({"agent": learner.state_dict(), "sampler": rng.bit_generator.state, "videos": {"hash": videos.hash, "rows": videos.rows}})
+
+    with Interrupt() as stop, progress("pretrain", config.updates, "updates", done=c.updates) as bar:
+        saved = run.seconds
+        while c.updates < config.updates and not stop.requested:
+            batch: Batch = videos.sample(rng, config.batch, config.length)
+            taken = meter.add(learner.update(batch, updates=c.updates))
+            c.updates += 1
+            c.skipped_updates += not taken
+            if c.updates % config.log_every == 0:
+                values = meter.mean()
+                run.log("update", **values)
+                bar.update(c.updates, " ".join(f"{name} {values[f'loss/{name}']:.1f}" for name in ("image", "dyn", "beta") if f"loss/{name}" in values))
+            bar.update(c.updates)
+            if run.seconds - saved > config.save_every_seconds:
+                save()
+                saved = run.seconds
+    save()
+    return c.updates >= config.updates

@@ -1,0 +1,96 @@
+"""Progress on the terminal, and an interrupt that waits for a good moment."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Bar:
+    """A bar with rate and time left on a terminal; elsewhere a line every ``every`` seconds."""
+
+    def __init__(self, name: str, total: int, unit: str, *, done: int = 0, every: float = 30.0) -> None:
+        self.name, self.total, self.unit, self.every = name, total, unit, every
+        self.start_done = self.done = done
+        self.began = self.said = time.monotonic()
+        self._live: Progress | None = None
+        self._task = None
+        if console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn(), TextColumn("left"))
+            self._live = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._live.start()
+            self._task = self._live.add_task(name, total=total, completed=done, text="")
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that ``done`` of the total are done."""
+        self.done = done
+        now = time.monotonic()
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, completed=done, text=f"{self._rate(now)} {note}")
+        elif now - self.said >= self.every:
+            self.said = now
+            console.print(f"{self.name}: {done:,}/{self.total:,} {self._rate(now)}, {self._left(now)} left {note}")
+            sys.stdout.flush()
+
+    def _speed(self, now: float) -> float:
+        return (self.done - self.start_done) / max(now - self.began, 1e-9)
+
+    def _rate(self, now: float) -> str:
+        return f"{self._speed(now):.3g} {self.unit}/s"
+
+    def _left(self, now: float) -> str:
+        seconds = (self.total - self.done) / max(self._speed(now), 1e-9)
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 360_000 else "long"
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._live is not None:
+            self._live.stop()
+
+
+@contextmanager
+def progress(name: str, total: int, unit: str, *, done: int = 0) -> Iterator[Bar]:
+    """A bar for the time of the block."""
+    bar = Bar(name, total, unit, done=done)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class Interrupt:
+    """Inside the block, Ctrl-C and SIGTERM set ``requested`` instead of breaking off: the loop saves and leaves.
+
+    A second Ctrl-C breaks off at once.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._on_signal)
+            except ValueError:  # not in the main thread: the caller handles signals
+                break
+        return self
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        console.print("stopping after this step; once more to break off without saving")
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

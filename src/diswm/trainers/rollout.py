@@ -1,0 +1,83 @@
+"""Acting in one environment, row by row, so that it can be taken up in the middle of an episode."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diswm.contract import Array, Env, Episode
+from diswm.data.episodes import EpisodeBuilder
+from diswm.trainers.seeds import seed_of
+
+
+class RandomPolicy:
+    """Uniform actions in [-1, 1]."""
+
+    def __init__(self, rng: np.random.Generator, act_dim: int) -> None:
+        self.rng, self.act_dim = rng, act_dim
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+    def act(self, image: Array) -> Array:
+        """An action (A,)."""
+        return self.rng.uniform(-1, 1, self.act_dim).astype(np.float32)
+
+
+class Taken(NamedTuple):
+    """What one step took and whether it was the last of its episode."""
+
+    frames: int
+    done: bool
+
+
+class Rollout:
+    """Episodes of one environment, each a function of the run's seed, its number and the actions.
+
+    So no simulator state needs saving: ``restore`` resets with the episode's seed and plays its actions again.
+    """
+
+    def __init__(self, env: Env, seed: int, component: str, number: int = 0) -> None:
+        self.env, self.seed, self.component = env, seed, component
+        self.act_dim = int(np.prod(env.action_space.shape))
+        self.number = number
+        self._begin()
+
+    def _begin(self) -> None:
+        self.image, info = self.env.reset(seed=seed_of(self.seed, self.component, self.number))
+        self.builder = EpisodeBuilder(self.act_dim)
+        self.builder.add(self.image, factors=info["factors"])
+        self.actions: list[Array] = []
+        self.score = 0.0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether ``image`` is the first of its episode."""
+        return not self.actions
+
+    def step(self, action: Array) -> Taken:
+        """Act once; ``image`` is then the frame that came of it."""
+        self.image, reward, terminated, truncated, info = self.env.step(action)
+        self.builder.add(self.image, action, reward, terminated, info["factors"])
+        self.actions.append(action)
+        self.score += float(reward)
+        return Taken(info["frames"], terminated or truncated)
+
+    def finish(self) -> Episode:
+        """The episode that just ended; a new one has begun."""
+        episode = self.builder.episode()
+        self.number += 1
+        self._begin()
+        return episode
+
+    def state(self) -> dict[str, Any]:
+        """Fit for JSON: the episode's number and its actions so far."""
+        return {"number": self.number, "actions": [action.tolist() for action in self.actions]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Play the unfinished episode of ``state`` again."""
+        self.number = state["number"]
+        self._begin()
+        for action in state["actions"]:
+            self.step(np.array(action, np.float32))
