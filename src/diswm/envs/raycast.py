@@ -104,7 +104,8 @@ class RayCaster:
         self._poses = [getattr(data, n).numpy()[0] for n in ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")]
         self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba)]
         self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
-        self._half_pixel = np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
+        # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
+        self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
         wp.synchronize()
 
     def _copy_state(self) -> None:

@@ -191,10 +191,11 @@ def probe(timeout: float = 180.0) -> dict[str, str]:
 
     Returns {"gl-egl", "gl-osmesa", "warp"} -> "ok, 3.1 ms a frame" or one line that says what failed.
     """
-    return {name: _probe(name, timeout) for name in ("gl-egl", "gl-osmesa", "warp")}
+    return {name: probe_one(name, timeout) for name in ("gl-egl", "gl-osmesa", "warp")}
 
 
-def _probe(name: str, timeout: float) -> str:
+def probe_one(name: str, timeout: float = 180.0) -> str:
+    """One renderer's line of `probe`."""
     env = dict(os.environ)
     env["MUJOCO_GL"] = "disabled"  # or importing mujoco would fail first, with a message that helps nobody
     env["PYOPENGL_PLATFORM"] = name.removeprefix("gl-")
