@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.checkpoint import last_checkpoint, load_model
 from diswm.trainers.collect import collect as run_collect
-from diswm.trainers.evaluate import Evaluation, evaluate as run_evaluate, mean_actor, random_actor
+from diswm.trainers.evaluate import Evaluation, mean_actor, random_actor
+from diswm.trainers.evaluate import evaluate as run_evaluate
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
 from diswm.trainers.progress import console
@@ -78,8 +78,8 @@ def check_teacher(world: WorldModel, model: ModelConfig, folder: Path, *, whole:
 # ---- the verbs
 
 
-def collect(config: CollectRun) -> Path:
-    """Collect videos into ``config.out``; a folder that was begun is continued."""
+def collect(config: CollectRun) -> bool:
+    """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
     env = envs.make(config.env)
     policy: Policy = RandomPolicy(generator(config.seed, "collect"), env.action_space.shape[0])
     source = "random policy"
@@ -99,8 +99,9 @@ def collect(config: CollectRun) -> Path:
     with VideoWriter(config.out, manifest) as writer:
         run_collect(env, policy, writer, config.collect.frames, config.seed)
         console.print(f"{config.out}: {writer.episodes} episodes, {writer.frames:,} frames of {config.env.task}, drawn by {env.renderer}")
+        done = writer.frames >= config.collect.frames
     env.close()
-    return config.out
+    return done
 
 
 def _versions() -> dict[str, str]:
@@ -115,8 +116,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def pretrain(config: PretrainRun) -> Path:
-    """Pretrain a video model on ``config.videos``; a run that was begun is resumed."""
+def pretrain(config: PretrainRun) -> bool:
+    """Pretrain a video model on ``config.videos``; a run that was begun is resumed. False if it was interrupted."""
     if not config.videos:
         raise DiswmError("There are no videos to learn from: name folders with --videos, or collect some with `diswm collect`.")
     device = prepare(config.device, config.threads)
@@ -133,11 +134,11 @@ def pretrain(config: PretrainRun) -> Path:
     run.write_cost()
     run.close()
     _leave(run, done)
-    return config.out
+    return done
 
 
-def train(config: TrainRun) -> Path:
-    """Train an agent online; a run that was begun is resumed, a finished one only evaluated if that is missing."""
+def train(config: TrainRun) -> bool:
+    """Train an agent online and evaluate it; a run that was begun is resumed. False if it was interrupted."""
     chosen = method(config.method)
     device = prepare(config.device, config.threads)
     env = envs.make(config.env)
@@ -164,7 +165,7 @@ def train(config: TrainRun) -> Path:
     env.close()
     stages.close()
     _leave(run, done)
-    return config.out
+    return done
 
 
 def _teacher(config: TrainRun, device: str) -> WorldModel:

@@ -198,3 +198,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def unseen_colours(config: TrainRun) -> ColourConfig:
     """The distraction of the evaluation on colours never trained on."""
     return dataclasses.replace(config.env.distract, colours=config.unseen)
+
+
+def flatten_keys(config: Any, prefix: str = "") -> list[str]:
+    """Dotted names of all settings."""
+    names: list[str] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        items = {f"{field.name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {field.name: value}
+        for name, item in items.items():
+            names += flatten_keys(item, f"{prefix}{name}.") if dataclasses.is_dataclass(item) else [prefix + name]
+    return names

@@ -9,6 +9,8 @@ from diswm.config import unknown
 
 Preset = Mapping[str, Mapping[str, Any]]
 
+DEFAULT = "cpu"
+
 _SMALL_LEARNER = {"learner.lr": 6e-4, "model.units": 256, "model.depth": 16}
 
 PRESETS: dict[str, Preset] = {
@@ -28,6 +30,51 @@ PRESETS: dict[str, Preset] = {
             "dreamer.starts": 256,
             "dreamer.actor_lr": 1.6e-4,
             "dreamer.critic_lr": 1.6e-4,
+        },
+    },
+    # The tour of `make demo`: ten minutes on two cores, from videos to a policy that beats random actions.
+    "demo": {
+        "collect": {"collect.frames": 20_000, "env.task": "reacher_easy"},
+        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 500, "pretrain.batch": 16, "pretrain.length": 16, "pretrain.log_every": 25},
+        "train": {
+            **_SMALL_LEARNER,
+            "env.task": "walker_walk",
+            "train.frames": 20_000,
+            "train.prefill_steps": 2_500,
+            "train.batch": 16,
+            "train.length": 16,
+            "train.log_every": 25,
+            "train.eval_every": 5_000,
+            "train.replay_rows": 20_000,
+            "train.replay_gb": 1.0,
+            "anneal.distill.over": 10_000,
+            "dreamer.units": 200,
+            "dreamer.starts": 128,
+            "dreamer.actor_lr": 3e-4,
+            "dreamer.critic_lr": 3e-4,
+        },
+    },
+    # For continuous integration: a minute, everything runs, nothing is learned.
+    "tiny": {
+        "collect": {"collect.frames": 1_000, "env.task": "reacher_easy", "env.time_limit": 200},
+        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 12, "pretrain.batch": 4, "pretrain.length": 8, "pretrain.log_every": 4},
+        "train": {
+            **_SMALL_LEARNER,
+            "env.task": "walker_walk",
+            "env.time_limit": 200,
+            "train.frames": 1_000,
+            "train.prefill_steps": 200,
+            "train.first_updates": 4,
+            "train.update_every": 25,
+            "train.batch": 4,
+            "train.length": 8,
+            "train.log_every": 4,
+            "train.eval_every": 500,
+            "train.replay_rows": 1_000,
+            "eval.episodes": 3,
+            "eval.at_once": 3,
+            "dreamer.units": 64,
+            "dreamer.starts": 16,
         },
     },
 }

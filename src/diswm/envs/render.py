@@ -70,7 +70,9 @@ class GLRenderer:
         self.name = f"gl-{backend}"
         self._gl: Any = None
         self._model, self._data, self._size = model, data, size
-        model.vis.quality.shadowsize = shadow_size  # read when the context is made
+        # Read when the context is made. A frame buffer no larger than the picture is cheaper to clear; the pixels are the same.
+        model.vis.quality.shadowsize = shadow_size
+        model.vis.global_.offwidth = model.vis.global_.offheight = size
         try:
             self._gl = _context_class(backend)(size, size)
             self._gl.make_current()

@@ -86,7 +86,7 @@ def render_factors(values: Array, image_size: int = 64, hazard: bool = False) ->
 
 
 class ToyScene:
-    """Move the agent onto the target. Reward in [0, 1] a frame: 1 - distance / 2, or in ``toy_sparse`` 1 within reach."""
+    """Move the agent onto the target. Reward in [0, 1] a frame: 1 - distance (0 from 1 on), or in ``toy_sparse`` 1 within reach."""
 
     act_dim = 2
     renderer: str = "numpy"
@@ -113,7 +113,7 @@ class ToyScene:
     def step(self, action: Array) -> Frame:
         self.agent = np.clip(self.agent + SPEED * action, -0.8, 0.8)
         distance = float(np.hypot(*(self.agent - self.target)))
-        reward = float(distance < REACH) if self.task == "toy_sparse" else max(0.0, 1.0 - distance / 2.0)
+        reward = float(distance < REACH) if self.task == "toy_sparse" else max(0.0, 1.0 - distance)
         dead = self.task == "toy_terminal" and self._touches(self.agent, self.size)
         return Frame(reward, dead, False, 0.0 if dead else 1.0)
 

@@ -1,0 +1,273 @@
+"""The command line: parse, build, call."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from diswm.contract import DiswmError
+
+VERBS = {
+    "doctor": "what works on this machine, and the command that mends what does not",
+    "collect": "collect distracting videos of a task",
+    "pretrain": "pretrain the disentangled video model on videos: the teacher",
+    "train": "train an agent online, with what the teacher knows",
+    "evaluate": "evaluate a trained agent on seen and unseen colours",
+    "traverse": "decode what each dimension of a run's code changes",
+    "report": "write a run's page: pictures and numbers",
+    "demo": "the whole job on two CPU cores, in about ten minutes",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb. Returns the exit code: 0, 1 where `doctor` found something broken, 2 for what the user can mend, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if args[0] in ("-V", "--version"):
+        from diswm import __version__
+
+        print(f"diswm {__version__}")
+        return 0
+    try:
+        return _dispatch(args[0], args[1:])
+    except DiswmError as error:
+        print(f"diswm: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("diswm: broken off; what was saved before is whole, the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `diswm ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())
+    return f"usage: diswm VERB [options]\n\nLearn what can vary from distracting videos, and act.\n\n{rows}\n\n`diswm VERB --help` shows every option."
+
+
+def _dispatch(verb: str, args: list[str]) -> int:
+    from diswm.config import unknown
+
+    if verb not in VERBS:
+        raise unknown("verb", verb, VERBS)
+    handlers: dict[str, Callable[[list[str]], int]] = {
+        "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
+        "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo,
+    }  # fmt: skip
+    return handlers[verb](args)
+
+
+# ---- verbs with a config of many settings
+
+
+def _collect(args: list[str]) -> int:
+    from diswm import api
+    from diswm.config import CollectRun
+
+    config, _ = _configure("collect", CollectRun(), args, None)
+    api.collect(config)
+    return 0
+
+
+def _pretrain(args: list[str]) -> int:
+    from diswm import api
+    from diswm.config import PretrainRun
+    from diswm.methods import for_pretraining
+
+    config, explicit = _configure("pretrain", PretrainRun(), args, for_pretraining)
+    if "out" not in explicit:
+        config = dataclasses.replace(config, out=Path(f"runs/teacher_{config.method}_{config.seed}"))
+    api.pretrain(config)
+    return 0
+
+
+def _train(args: list[str]) -> int:
+    from diswm import api
+    from diswm.config import TrainRun
+    from diswm.methods import for_training
+
+    config, explicit = _configure("train", TrainRun(), args, for_training)
+    if "out" not in explicit:
+        config = dataclasses.replace(config, out=Path(f"runs/{config.env.task}_{config.method}_{config.seed}"))
+    api.train(config)
+    return 0
+
+
+def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[Any, str], Any] | None) -> tuple[Any, set[str]]:
+    """Defaults, then the method, then the preset, then a file, then flags: each overrides what came before.
+
+    Also returns the names that the file or flags set.
+    """
+    import tyro
+
+    from diswm.config import flatten_keys, merge, read_yaml
+    from diswm.presets import DEFAULT, PRESETS, preset
+
+    args = ["--env.task" + arg.removeprefix("--task") if arg.split("=")[0] == "--task" else arg for arg in args]
+    chosen, args = _take(args, "--preset")
+    file, args = _take(args, "--config")
+    settings = read_yaml(Path(file)) if file else {}
+    if apply_method:
+        name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (settings.pop("method", config.method), args)
+        config = apply_method(config, name)
+    config = merge(merge(config, preset(chosen or DEFAULT, verb)), settings)
+    _check_flags(args, flatten_keys(config))
+    head = " [METHOD]" if apply_method else ""
+    text = (
+        f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml] [--task TASK] [settings]\n\n"
+        f"Shown below are the values of preset {chosen or DEFAULT}."
+    )
+    parsed = tyro.cli(type(config), default=config, args=args, prog=f"diswm {verb}", description=text)
+    explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
+    return parsed, explicit
+
+
+def _take(args: list[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of a flag, and the arguments without it."""
+    for index, arg in enumerate(args):
+        if arg.startswith(flag + "="):
+            return arg.split("=", 1)[1], args[:index] + args[index + 1 :]
+        if arg == flag:
+            if index + 1 == len(args):
+                raise DiswmError(f"{flag} needs a value.")
+            return args[index + 1], args[:index] + args[index + 2 :]
+    return None, args
+
+
+def _check_flags(args: list[str], known: list[str]) -> None:
+    """A DiswmError with the nearest names for a flag that there is not."""
+    from diswm.config import unknown
+
+    flags = [f"--{name.replace('_', '-')}" for name in known]
+    for arg in args:
+        name = arg.split("=")[0].replace("_", "-")
+        if name.startswith("--") and name not in (*flags, "--help") and name.replace(".no-", ".").replace("--no-", "--") not in flags:
+            raise unknown("setting", name, [*flags, "--task", "--preset", "--config"])
+
+
+# ---- small verbs
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateArgs:
+    """Evaluate a trained agent on seen and unseen colours and against random actions."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train`."""
+    episodes: int = 10
+    """Episodes per colour set."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    out: Path | None = None
+    """Where evaluation.json and the films go; the run's own folder unless given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TraverseArgs:
+    """Decode what each dimension of a run's code changes."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm pretrain` or `diswm train`."""
+    videos: Path | None = None
+    """Take frames from this folder of videos instead of the run's own data."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportArgs:
+    """Write a run's page (report.html, self-contained) and summary.json beside it."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    out: Path | None = None
+    """An .html file or a folder; the run's own folder unless given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoArgs:
+    """Collect, pretrain, distil, finetune, evaluate, report: the whole job, small. Stopped, the same command goes on."""
+
+    out: Path = Path("runs/demo")
+    """Folder of the demo."""
+    seed: int = 0
+    """Everything that is drawn follows from it."""
+    tiny: bool = False
+    """A minute instead of ten: only shows that everything runs, learns nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorArgs:
+    """Look at versions, renderers, devices, disk and memory, and say what mends each problem."""
+
+    preset: Literal["paper", "cpu", "demo"] = "cpu"
+    """Whose replay must fit on the disk."""
+    out: Path = Path("runs")
+    """Where runs would go."""
+
+
+def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
+    import tyro
+
+    positional = [f.name for f in dataclasses.fields(kind) if "positional" in typing.get_args(typing.get_type_hints(kind, include_extras=True)[f.name])]
+    flags = [f.name for f in dataclasses.fields(kind) if f.name not in positional]
+    _check_flags(args, flags)
+    if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
+        raise DiswmError(f"`diswm {verb}` needs the folder of a run: diswm {verb} runs/demo/agent")
+    args = [f"--{positional[0]}", *args] if positional and args and not args[0].startswith("-") else args
+    return tyro.cli(kind, args=args, prog=f"diswm {verb}")
+
+
+def _evaluate(args: list[str]) -> int:
+    parsed = _parse(EvaluateArgs, "evaluate", args)
+    from diswm import api
+
+    print(api.evaluate(parsed.run, episodes=parsed.episodes, device=parsed.device, out=parsed.out))
+    return 0
+
+
+def _traverse(args: list[str]) -> int:
+    parsed = _parse(TraverseArgs, "traverse", args)
+    from diswm import api
+
+    print(api.traverse(parsed.run, videos=parsed.videos, device=parsed.device))
+    return 0
+
+
+def _report(args: list[str]) -> int:
+    parsed = _parse(ReportArgs, "report", args)
+    from diswm.report import write_report
+
+    print(write_report(parsed.run, out=parsed.out))
+    return 0
+
+
+def _demo(args: list[str]) -> int:
+    parsed = _parse(DemoArgs, "demo", args)
+    from diswm.demo import demo
+
+    return 0 if demo(parsed.out, seed=parsed.seed, tiny=parsed.tiny) else 130
+
+
+def _doctor(args: list[str]) -> int:
+    parsed = _parse(DoctorArgs, "doctor", args)
+    from diswm.config import TrainRun, merge
+    from diswm.doctor import diagnose, healthy, render
+    from diswm.presets import preset
+
+    config = merge(TrainRun(), preset(parsed.preset, "train"))
+    checks = diagnose(replay_rows=config.train.replay_rows, folder=parsed.out)
+    print(render(checks))
+    return 0 if healthy(checks) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
