@@ -26,7 +26,7 @@ from diswm.trainers.evaluate import evaluate as run_evaluate
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
 from diswm.trainers.progress import console
-from diswm.trainers.rollout import RandomPolicy
+from diswm.trainers.rollout import RandomPolicy, action_size
 from diswm.trainers.run import Run, read_config, write_json
 from diswm.trainers.seeds import generator, seed_of
 
@@ -72,7 +72,8 @@ def check_teacher(world: WorldModel, model: ModelConfig, folder: Path, *, whole:
     for name in names:
         there, here = getattr(world.config, name), getattr(model, name)
         if there != here and name in ("encoder", "z_dim", "stoch", "deter", "hidden", "depth", "layer_norm"):
-            raise DiswmError(f"{folder}: the teacher has {name} {there}, this run {here}. Use --model.{name.replace('_', '-')} {there}, or another teacher.")
+            flag = f"--model.{name.replace('_', '-')} {there}"
+            raise DiswmError(f"{folder}: the teacher has {name} {there}, this run {here}. Use {flag}, or another teacher.")
 
 
 # ---- the verbs
@@ -81,7 +82,7 @@ def check_teacher(world: WorldModel, model: ModelConfig, folder: Path, *, whole:
 def collect(config: CollectRun) -> bool:
     """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
     env = envs.make(config.env)
-    policy: Policy = RandomPolicy(generator(config.seed, "collect"), env.action_space.shape[0])
+    policy: Policy = RandomPolicy(generator(config.seed, "collect"), action_size(env))
     source = "random policy"
     if config.collect.policy != "random":
         policy, source = load(config.collect.policy), f"agent {config.collect.policy}"
@@ -143,7 +144,7 @@ def train(config: TrainRun) -> bool:
     device = prepare(config.device, config.threads)
     env = envs.make(config.env)
     _check_images(env.observation_space.shape, f"the task {config.env.task}")
-    act_dim = env.action_space.shape[0]
+    act_dim = action_size(env)
     agent = Dreamer(
         config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
         seed=seed_of(config.seed, "torch"), device=device,
@@ -273,7 +274,7 @@ def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto
         learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=config.seed, device=where)
         learner.world.load_state_dict(load_model(_checkpoint(folder))["world"])
     if not _traversal(folder, learner, batch["image"]):
-        raise DiswmError(f"{folder}: its encoder has no Gaussian code to traverse. Methods with one: diswm, paper, no_distill, no_disentangle.")
+        raise DiswmError(f"{folder}: its encoder has no Gaussian code to traverse. diswm, paper, no_distill and no_disentangle have one.")
     return folder / "media" / "traversal.npz"
 
 
@@ -285,7 +286,7 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
         return Videos(source, length=8).sample(rng, 32, 8)
     config = from_dict(TrainRun, found)
     env = envs.make(config.env)
-    actor = random_actor(rng, env.action_space.shape[0])
+    actor = random_actor(rng, action_size(env))
     clip = run_evaluate(actor, [env], [seed_of(config.seed, "media")]).video
     env.close()
     return {"image": clip[None]}
@@ -306,8 +307,8 @@ def _traversal(folder: Path, learner: WorldLearner, image: np.ndarray) -> bool:
 
 def _say(run: Run, learner: WorldLearner) -> None:
     count = sum(param.numel() for param in learner.world.parameters()) / 1e6
-    precision = str(learner.dtype).removeprefix("torch.")
-    console.print(f"{run.folder}: world model of {count:.2f}M parameters on {learner.device}, {precision}, {torch.get_num_threads()} threads")
+    how = f"{learner.device}, {str(learner.dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads"
+    console.print(f"{run.folder}: world model of {count:.2f}M parameters on {how}")
 
 
 def _leave(run: Run, done: bool) -> None:

@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _overview() -> str:
     rows = "\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())
-    return f"usage: diswm VERB [options]\n\nLearn what can vary from distracting videos, and act.\n\n{rows}\n\n`diswm VERB --help` shows every option."
+    about = "Learn what can vary from distracting videos, and act."
+    return f"usage: diswm VERB [options]\n\n{about}\n\n{rows}\n\n`diswm VERB --help` shows every option."
 
 
 def _dispatch(verb: str, args: list[str]) -> int:
@@ -217,8 +218,9 @@ class DoctorArgs:
 def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     import tyro
 
-    positional = [f.name for f in dataclasses.fields(kind) if "positional" in typing.get_args(typing.get_type_hints(kind, include_extras=True)[f.name])]
-    flags = [f.name for f in dataclasses.fields(kind) if f.name not in positional]
+    hints = typing.get_type_hints(kind, include_extras=True)
+    positional = [name for name, hint in hints.items() if "positional" in typing.get_args(hint)]
+    flags = [name for name in hints if name not in positional]
     _check_flags(args, flags)
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
         raise DiswmError(f"`diswm {verb}` needs the folder of a run: diswm {verb} runs/demo/agent")

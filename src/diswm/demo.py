@@ -85,7 +85,8 @@ def demo(out: Path, *, seed: int = 0, tiny: bool = False) -> bool:
         return False
     page = write_report(agent, teacher=teacher, videos=videos, out=out, totals=stages.totals())
     returns = json.loads((out / "summary.json").read_text())["returns"]
-    for key, label in (("random", "random policy"), ("trained_seen", "trained, seen colours"), ("trained_unseen", "trained, unseen colours")):
+    labels = {"random": "random policy", "trained_seen": "trained, seen colours", "trained_unseen": "trained, unseen colours"}
+    for key, label in labels.items():
         r = returns[key]
         console.print(f"{label:>24}: {r['mean']:6.1f}  (95% interval {r['low']:.1f} to {r['high']:.1f}, {r['episodes']} episodes)")
     console.print(f"page: {page}")

@@ -58,9 +58,7 @@ METHODS: dict[str, Method] = {
         settings={**_GAUSSIAN, "model.continues": True},
         weights={**_DISWM.weights, "reward": 1.0, "continue": 1.0},
     ),
-    "no_distill": dataclasses.replace(
-        _DISWM, about="diswm without its teacher", weights=_without(_DISWM.weights, "distill"), anneal={}
-    ),
+    "no_distill": dataclasses.replace(_DISWM, about="diswm without its teacher", weights=_without(_DISWM.weights, "distill"), anneal={}),
     "no_disentangle": dataclasses.replace(
         _DISWM,
         about="diswm without the constraint on the code, in both stages",

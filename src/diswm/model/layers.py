@@ -56,4 +56,3 @@ def output_to_images(output: Tensor) -> Tensor:
     """float (..., C, H, W) around [-0.5, 0.5] -> uint8 (..., H, W, C), clipped."""
     pixels = (output.float() + 0.5).mul(255).round().clamp(0, 255)
     return pixels.to(torch.uint8).movedim(-3, -1)
-

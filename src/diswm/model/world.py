@@ -72,7 +72,7 @@ class WorldModel(nn.Module):
         )
         names = (["reward"] if act_dim else []) + (["continue"] if act_dim and config.continues else [])
         self.heads = nn.ModuleDict({name: ScalarHead(feature, config.reward_layers, config.units) for name in names})
-        self.to(memory_format=torch.channels_last)  # twice as fast for bfloat16 convolutions on a CPU
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast for bfloat16 convolutions on a CPU
 
     def encode(self, image: Tensor) -> Code:
         """uint8 (..., H, W, C) -> the code of N frames (N, E), N the product of the leading axes."""

@@ -71,7 +71,7 @@ def _lockstep(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: li
             video.append(images[0].copy())
         actions, state = actor(images, first, state)
         first = np.zeros(len(envs), bool)
-        for i in np.flatnonzero(alive):
+        for i in np.flatnonzero(alive).tolist():
             images[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
             returns[i] += reward
             steps[i] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from diswm.model.layers import output_to_images
 
 
 @torch.no_grad()
-def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Array]:
+def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Any]:
     """Windows as they are, reconstructed from posteriors, and predicted open loop after ``context`` frames.
 
     uint8 (B, T, H, W, C) each; all means, no samples.
@@ -37,7 +38,7 @@ def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Arra
 
 
 @torch.no_grad()
-def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, Array] | None:
+def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, Any] | None:
     """Change one dimension of the code of ``images[0]`` at a time and decode. None for an encoder without a Gaussian code.
 
     images (N, H, W, C) uint8 give the code's spread; ``values`` (V,) are standard deviations of each dimension over them,
@@ -67,5 +68,6 @@ def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, A
 
 def save_gif(path: Path, video: Array, *, fps: int = 25, scale: int = 3, every: int = 2) -> None:
     """Write frames (L, H, W, C) uint8 as an animated GIF, each ``every``-th one, enlarged."""
-    frames = [Image.fromarray(frame).resize((frame.shape[1] * scale, frame.shape[0] * scale), Image.Resampling.NEAREST) for frame in video[::every]]
+    size = (video.shape[2] * scale, video.shape[1] * scale)
+    frames = [Image.fromarray(frame).resize(size, Image.Resampling.NEAREST) for frame in video[::every]]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=int(1000 * every / fps), loop=0, optimize=False)

@@ -39,7 +39,7 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
     if state := run.last_state:
         learner.load_state_dict(state["agent"])
         rng.bit_generator.state = state["sampler"]
-    c, meter = run.counters, Meter(config.patience)
+    c, meter, note = run.counters, Meter(config.patience), ""
 
     def save() -> None:
         run.save({"agent": learner.state_dict(), "sampler": rng.bit_generator.state, "videos": {"hash": videos.hash, "rows": videos.rows}})
@@ -54,8 +54,8 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
             if c.updates % config.log_every == 0:
                 values = meter.mean()
                 run.log("update", **values)
-                bar.update(c.updates, " ".join(f"{name} {values[f'loss/{name}']:.1f}" for name in ("image", "dyn", "beta") if f"loss/{name}" in values))
-            bar.update(c.updates)
+                note = "  ".join(f"{name} {values[f'loss/{name}']:.1f}" for name in learner.weights)
+            bar.update(c.updates, note)
             if run.seconds - saved > config.save_every_seconds:
                 save()
                 saved = run.seconds

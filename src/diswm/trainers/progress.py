@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,29 +21,34 @@ class Bar:
 
     def __init__(self, name: str, total: int, unit: str, *, done: int = 0, every: float = 30.0) -> None:
         self.name, self.total, self.unit, self.every = name, total, unit, every
-        self.start_done = self.done = done
+        self.done = done
         self.began = self.said = time.monotonic()
+        self.note = ""
+        self._recent = deque([(self.began, done)], maxlen=64)  # the rate of late, as prefill and learning differ
         self._live: Progress | None = None
         self._task = None
         if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn(), TextColumn("left"))
-            self._live = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            text = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")
+            self._live = Progress(*text, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True)
             self._live.start()
             self._task = self._live.add_task(name, total=total, completed=done, text="")
 
     def update(self, done: int, note: str = "") -> None:
-        """Show that ``done`` of the total are done."""
-        self.done = done
+        """Show that ``done`` of the total are done; a note stays until the next one."""
+        self.done, self.note = done, note or self.note
         now = time.monotonic()
+        if now - self._recent[-1][0] >= 1.0:
+            self._recent.append((now, done))
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=done, text=f"{self._rate(now)} {note}")
+            self._live.update(self._task, completed=done, text=f"{self._rate(now)}  {self.note}")
         elif now - self.said >= self.every:
             self.said = now
-            console.print(f"{self.name}: {done:,}/{self.total:,} {self._rate(now)}, {self._left(now)} left {note}")
+            console.print(f"{self.name}: {done:,}/{self.total:,}  {self._rate(now)}  {self._left(now)} left  {self.note}")
             sys.stdout.flush()
 
     def _speed(self, now: float) -> float:
-        return (self.done - self.start_done) / max(now - self.began, 1e-9)
+        then, before = self._recent[0]
+        return (self.done - before) / max(now - then, 1e-9)
 
     def _rate(self, now: float) -> str:
         return f"{self._speed(now):.3g} {self.unit}/s"

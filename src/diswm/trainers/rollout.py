@@ -11,6 +11,11 @@ from diswm.data.episodes import EpisodeBuilder
 from diswm.trainers.seeds import seed_of
 
 
+def action_size(env: Env) -> int:
+    """Numbers in an action."""
+    return int(np.prod(env.action_space.shape))
+
+
 class RandomPolicy:
     """Uniform actions in [-1, 1]."""
 
@@ -40,7 +45,7 @@ class Rollout:
 
     def __init__(self, env: Env, seed: int, component: str, number: int = 0) -> None:
         self.env, self.seed, self.component = env, seed, component
-        self.act_dim = int(np.prod(env.action_space.shape))
+        self.act_dim = action_size(env)
         self.number = number
         self._begin()
 

@@ -87,14 +87,16 @@ class Run:
             differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in MAY_CHANGE)
             if differing:
                 shown = "; ".join(f"{key} is {before.get(key)!r} there, {now.get(key)!r} here" for key in differing[:4])
-                raise DiswmError(f"{self.folder}: holds a run of another config: {shown}. Choose another folder with --out, or the same settings.")
+                advice = "Choose another folder with --out, or the same settings."
+                raise DiswmError(f"{self.folder}: holds a run of another config: {shown}. {advice}")
         elif self.folder.exists() and any(p for p in self.folder.iterdir() if not p.name.startswith(".")):
             raise DiswmError(f"{self.folder}: is neither empty nor a run. Choose another folder with --out.")
         try:
             (self.folder / "media").mkdir(parents=True, exist_ok=True)
             write_json(path, {"format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config})
         except OSError as error:
-            raise DiswmError(f"{self.folder}: cannot be written ({error.strerror}). Free some space or choose another folder with --out.") from error
+            advice = "Free some space or choose another folder with --out."
+            raise DiswmError(f"{self.folder}: cannot be written ({error.strerror}). {advice}") from error
         return last_checkpoint(self.folder / "checkpoints") is not None
 
     def _load(self) -> dict[str, Any]:
