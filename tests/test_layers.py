@@ -30,9 +30,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainers": PARTS - {"trainers"},
     "report": {"contract", "metrics"},
     "doctor": {"contract", "envs"},
+    "runtime": {"contract"},
     "config": PARTS,
     "methods": PARTS | {"config"},
-    "cli": PARTS | {"config", "methods", "report", "doctor"},
+    "presets": PARTS | {"config"},
+    "build": PARTS | {"config", "methods"},
+    "api": PARTS | {"config", "methods", "build", "runtime"},
+    "demo": PARTS | {"config", "methods", "presets", "api", "report"},
+    "cli": PARTS | {"config", "methods", "presets", "api", "demo", "report", "doctor"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {
@@ -94,7 +99,7 @@ def layer(module: str) -> str:
 
 def imports_of(module: str, source: str, known: set[str]) -> Iterator[Import]:
     tree = ast.parse(source, filename=module)
-    lazy = {id(node) for function in functions(tree) for node in ast.walk(function)}
+    lazy = {id(node) for block in [*functions(tree), *type_checking(tree)] for node in ast.walk(block)}
     package = short(module) if module.endswith(".__init__") else module.rpartition(".")[0]
     for node in ast.walk(tree):
         here = {"source": module, "line": getattr(node, "lineno", 0), "lazy": id(node) in lazy}
@@ -115,6 +120,11 @@ def imports_of(module: str, source: str, known: set[str]) -> Iterator[Import]:
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def type_checking(tree: ast.AST) -> list[ast.If]:
+    """Blocks that only a type checker reads: they never run."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"]
 
 
 def called_name(call: ast.Call) -> str:

@@ -11,15 +11,14 @@ import torch
 
 from diswm import envs
 from diswm.agents import Dreamer, WorldLearner
+from diswm.build import last_counters, load, load_learner, load_teacher, load_video_model
 from diswm.config import CollectRun, PretrainRun, TrainRun, from_dict, to_dict, unseen_colours
 from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
 from diswm.methods import method
-from diswm.model.world import ModelConfig, WorldModel
 from diswm.runtime import prepare
 from diswm.trainers import media
-from diswm.trainers.checkpoint import last_checkpoint, load_model
 from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.evaluate import Evaluation, mean_actor, random_actor
 from diswm.trainers.evaluate import evaluate as run_evaluate
@@ -30,50 +29,9 @@ from diswm.trainers.rollout import RandomPolicy, action_size
 from diswm.trainers.run import Run, read_config, write_json
 from diswm.trainers.seeds import generator, seed_of
 
+__all__ = ["collect", "evaluate", "load", "load_video_model", "pretrain", "train", "traverse"]
+
 TRAVERSAL = np.linspace(-3, 3, 9)
-
-
-# ---- loading
-
-
-def load(run: Path | str, device: str = "cpu") -> Dreamer:
-    """The agent of a run of `diswm train`: ``agent.reset(); action = agent.act(image)``.
-
-    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1]. DiswmError where the folder holds no trained agent.
-    """
-    folder = Path(run)
-    config = from_dict(TrainRun, read_config(folder, "train")["config"])
-    weights = load_model(_checkpoint(folder))
-    act_dim = weights["world"]["rssm.inp.weight"].shape[1] - config.model.stoch
-    agent = Dreamer(config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed, device=device)
-    agent.load_networks(weights)
-    return agent
-
-
-def _checkpoint(folder: Path) -> Path:
-    path = last_checkpoint(folder / "checkpoints")
-    if path is None:
-        raise DiswmError(f"{folder}: has no checkpoint yet. Let the run go on until it saves (every few minutes, and at Ctrl-C).")
-    return path
-
-
-def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
-    """The video model of a run of `diswm pretrain`, frozen."""
-    folder = Path(run)
-    config = from_dict(PretrainRun, read_config(folder, "pretrain")["config"])
-    world = WorldModel(config.model, 0)
-    world.load_state_dict(load_model(_checkpoint(folder))["world"])
-    return world.to(device).eval().requires_grad_(False)
-
-
-def check_teacher(world: WorldModel, model: ModelConfig, folder: Path, *, whole: bool) -> None:
-    """DiswmError unless the teacher's code (or with ``whole`` the entire video model) fits the student."""
-    names = [f.name for f in dataclasses.fields(ModelConfig)] if whole else ["encoder", "z_dim"]
-    for name in names:
-        there, here = getattr(world.config, name), getattr(model, name)
-        if there != here and name in ("encoder", "z_dim", "stoch", "deter", "hidden", "depth", "layer_norm"):
-            flag = f"--model.{name.replace('_', '-')} {there}"
-            raise DiswmError(f"{folder}: the teacher has {name} {there}, this run {here}. Use {flag}, or another teacher.")
 
 
 # ---- the verbs
@@ -149,7 +107,7 @@ def train(config: TrainRun) -> bool:
         config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
         seed=seed_of(config.seed, "torch"), device=device,
     )  # fmt: skip
-    teacher = _teacher(config, device) if chosen.teacher else None
+    teacher = load_teacher(config, device) if chosen.teacher else None
     if teacher is not None and chosen.init:
         agent.world.start_from(teacher, chosen.init)
     run = Run(config.out, "train", to_dict(config), wandb=config.wandb)
@@ -167,14 +125,6 @@ def train(config: TrainRun) -> bool:
     stages.close()
     _leave(run, done)
     return done
-
-
-def _teacher(config: TrainRun, device: str) -> WorldModel:
-    if config.teacher is None:
-        raise DiswmError(f"The method {config.method} needs a video model: pretrain one with `diswm pretrain` and name it with --teacher.")
-    world = load_video_model(config.teacher, device)
-    check_teacher(world, config.model, config.teacher, whole=bool(method(config.method).init))
-    return world
 
 
 def _check_images(shape: tuple[int, ...] | None, whose: str) -> None:
@@ -252,28 +202,13 @@ def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "aut
     return target / "evaluation.json"
 
 
-def last_counters(folder: Path) -> dict[str, int]:
-    """Steps, frames, updates and episodes at the last checkpoint."""
-    import json
-
-    found: dict[str, int] = json.loads((_checkpoint(folder) / "state.json").read_text())["state"]["counters"]
-    return found
-
-
 def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto") -> Path:
     """Decode what each dimension of the code changes, on frames of the run's own data (or of ``videos``)."""
     folder = Path(run)
     kind = read_config(folder)["kind"]
     where = prepare(device)
     batch = _frames_of(folder, kind, videos)
-    learner: WorldLearner
-    if kind == "train":
-        learner = load(folder, where)
-    else:
-        config = from_dict(PretrainRun, read_config(folder)["config"])
-        learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=config.seed, device=where)
-        learner.world.load_state_dict(load_model(_checkpoint(folder))["world"])
-    if not _traversal(folder, learner, batch["image"]):
+    if not _traversal(folder, load_learner(folder, where), batch["image"]):
         raise DiswmError(f"{folder}: its encoder has no Gaussian code to traverse. diswm, paper, no_distill and no_disentangle have one.")
     return folder / "media" / "traversal.npz"
 

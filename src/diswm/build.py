@@ -1,0 +1,81 @@
+"""Reading runs back: agents, video models and their counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from diswm.agents import Dreamer, WorldLearner
+from diswm.config import PretrainRun, TrainRun, from_dict
+from diswm.contract import DiswmError
+from diswm.methods import method
+from diswm.model.world import ModelConfig, WorldModel
+from diswm.trainers.checkpoint import last_checkpoint, load_model
+from diswm.trainers.run import read_config
+
+
+def load(run: Path | str, device: str = "cpu") -> Dreamer:
+    """The agent of a run of `diswm train`: ``agent.reset(); action = agent.act(image)``.
+
+    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1]. DiswmError where the folder holds no trained agent.
+    """
+    folder = Path(run)
+    config = from_dict(TrainRun, read_config(folder, "train")["config"])
+    weights = load_model(checkpoint(folder))
+    act_dim = weights["world"]["rssm.inp.weight"].shape[1] - config.model.stoch
+    agent = Dreamer(config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed, device=device)
+    agent.load_networks(weights)
+    return agent
+
+
+def checkpoint(folder: Path) -> Path:
+    """The newest checkpoint of a run. DiswmError where there is none."""
+    path = last_checkpoint(folder / "checkpoints")
+    if path is None:
+        raise DiswmError(f"{folder}: has no checkpoint yet. Let the run go on until it saves (every few minutes, and at Ctrl-C).")
+    return path
+
+
+def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
+    """The video model of a run of `diswm pretrain`, frozen."""
+    folder = Path(run)
+    config = from_dict(PretrainRun, read_config(folder, "pretrain")["config"])
+    world = WorldModel(config.model, 0)
+    world.load_state_dict(load_model(checkpoint(folder))["world"])
+    return world.to(device).eval().requires_grad_(False)
+
+
+def check_teacher(world: WorldModel, model: ModelConfig, folder: Path, *, whole: bool) -> None:
+    """DiswmError unless the teacher's code (or with ``whole`` the entire video model) fits the student."""
+    for name in ("encoder", "z_dim", *(("stoch", "deter", "hidden", "depth", "layer_norm") if whole else ())):
+        there, here = getattr(world.config, name), getattr(model, name)
+        if there != here:
+            flag = f"--model.{name.replace('_', '-')} {there}"
+            raise DiswmError(f"{folder}: the teacher has {name} {there}, this run {here}. Use {flag}, or another teacher.")
+
+
+def load_teacher(config: TrainRun, device: str) -> WorldModel:
+    """The video model that a run names as its teacher, if it fits. DiswmError otherwise."""
+    if config.teacher is None:
+        raise DiswmError(f"The method {config.method} needs a video model: pretrain one with `diswm pretrain` and name it with --teacher.")
+    world = load_video_model(config.teacher, device)
+    check_teacher(world, config.model, config.teacher, whole=bool(method(config.method).init))
+    return world
+
+
+def last_counters(folder: Path) -> dict[str, int]:
+    """Steps, frames, updates and episodes at the last checkpoint."""
+    found: dict[str, int] = json.loads((checkpoint(folder) / "state.json").read_text())["state"]["counters"]
+    return found
+
+
+def load_learner(folder: Path, device: str) -> WorldLearner:
+    """The agent or the video model of a run, with what it needs to look inside."""
+    found = read_config(folder)
+    if found["kind"] == "train":
+        return load(folder, device)
+    config = from_dict(PretrainRun, found["config"])
+    learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=config.seed, device=device)
+    learner.world.load_state_dict(load_model(checkpoint(folder))["world"])
+    return learner
