@@ -39,4 +39,5 @@ def squash_std(raw: Tensor) -> Tensor:
 
 def clip_straight_through(value: Tensor, limit: float = 1 - 1e-6) -> Tensor:
     """Clip to [-limit, limit], but let gradients pass as if nothing was clipped (DreamerV2's truncated normal)."""
-    return value + (value.clamp(-limit, limit) - value).detach()
+    fixed = value.detach()
+    return fixed.clamp(-limit, limit) + (value - fixed)  # the second part is exactly zero

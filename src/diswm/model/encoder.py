@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diswm.model.layers import kaiming_
+from diswm.model.layers import OutputLinear, kaiming_
 
 
 class Code(NamedTuple):
@@ -35,12 +35,12 @@ class GaussianEncoder(nn.Module):
             nn.Conv2d(2 * d, 2 * d, 4, 2, 1), nn.ELU(),
             nn.Conv2d(2 * d, 8 * d, 4), nn.ELU(),
         )  # fmt: skip
-        self.stats = nn.Linear(8 * d, 2 * size)
+        self.stats = OutputLinear(8 * d, 2 * size)
         kaiming_(self)
 
     def forward(self, x: Tensor) -> Code:
         """x (N, 3, 64, 64) -> Code, in float32."""
-        mean, logvar = self.stats(self.convs(x).flatten(1)).float().chunk(2, -1)
+        mean, logvar = self.stats(self.convs(x).flatten(1)).chunk(2, -1)
         return Code(mean, logvar.clamp(-10, 10))
 
 

@@ -17,7 +17,7 @@ class ScalarHead(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """(..., F) -> (...)."""
-        return self.net(feature).float().squeeze(-1)
+        return self.net(feature).squeeze(-1)
 
 
 class Actor(nn.Module):
@@ -30,5 +30,5 @@ class Actor(nn.Module):
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """(..., F) -> mean in (-1, 1) and std in (0.1, 2.1), each (..., A)."""
-        mean, raw = self.net(feature).float().chunk(2, -1)
+        mean, raw = self.net(feature).chunk(2, -1)
         return mean.tanh(), squash_std(raw)

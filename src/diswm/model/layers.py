@@ -8,12 +8,20 @@ import torch
 from torch import Tensor, nn
 
 
+class OutputLinear(nn.Linear):
+    """A network's last linear layer, in float32 also under autocast: bfloat16 would round a return of 100 to 100 +- 0.25."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def mlp(sizes: list[int]) -> nn.Sequential:
     """Linear layers of the given sizes with ELU between them, none after the last."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in itertools.pairwise(sizes):
+    for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
         layers += [nn.Linear(fan_in, fan_out), nn.ELU()]
-    return nn.Sequential(*layers[:-1])
+    return nn.Sequential(*layers, OutputLinear(sizes[-2], sizes[-1]))
 
 
 def kaiming_(module: nn.Module) -> None:
