@@ -18,7 +18,7 @@ PRESETS: dict[str, Preset] = {
     # Two CPU cores: smaller batches and heads, twice the learning rates, as many updates per frame as the paper.
     "cpu": {
         "collect": {"collect.frames": 50_000},
-        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 5_000, "pretrain.batch": 16, "pretrain.length": 32},
+        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 3_000, "pretrain.batch": 16, "pretrain.length": 32},
         "train": {
             **_SMALL_LEARNER,
             "train.frames": 100_000,
