@@ -1,0 +1,130 @@
+"""The world model as a whole: filtering, the action-free model, and starting from one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from diswm.model import Latent, ModelConfig, WorldModel
+from diswm.model.encoder import Code
+from diswm.model.heads import Actor, ScalarHead
+
+SMALL = ModelConfig(z_dim=4, stoch=6, deter=8, hidden=7, depth=2, units=9)
+PLAIN = ModelConfig(encoder="plain", stoch=6, deter=8, hidden=7, depth=2, units=9)
+B, T = 2, 4
+
+
+def build(config: ModelConfig = SMALL, act_dim: int = 3, seed: int = 0) -> WorldModel:
+    torch.manual_seed(seed)
+    return WorldModel(config, act_dim)
+
+
+def batch(act_dim: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    image = torch.randint(0, 256, (B, T, 64, 64, 3), dtype=torch.uint8, generator=generator)
+    return image, torch.rand(B, T, act_dim, generator=generator) * 2 - 1
+
+
+@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["gaussian", "plain"])
+@pytest.mark.parametrize("act_dim", [0, 3])
+def test_observe_decode_and_heads_have_time_in_their_shapes(config: ModelConfig, act_dim: int) -> None:
+    world = build(config, act_dim)
+    obs = world.observe(*batch(act_dim), torch.Generator().manual_seed(0))
+    assert obs.code.mean.shape == (B, T, world.encoder.size)
+    assert obs.post.feature.shape == obs.prior.feature.shape == (B, T, world.feature_size) == (B, T, 14)
+    assert world.decode(obs.post.feature).shape == (B, T, 3, 64, 64)
+    assert all(head(obs.post.feature).shape == (B, T) for head in world.heads.values())
+
+
+def test_the_video_model_has_no_heads_and_continue_is_a_choice() -> None:
+    assert list(build(act_dim=0).heads) == []
+    assert list(build(act_dim=3).heads) == ["reward"]
+    assert list(build(ModelConfig(continues=True), act_dim=3).heads) == ["reward", "continue"]
+
+
+@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["gaussian", "plain"])
+def test_filtering_frame_by_frame_equals_filtering_the_window(config: ModelConfig) -> None:
+    world = build(config)
+    image, action = batch()
+    generator = torch.Generator()
+    whole = world.observe(image, action, generator, sample=False).post
+    state = world.rssm.initial(B)
+    for t in range(T):
+        state = world.step(image[:, t], action[:, t], state, generator, sample=False)
+        for name in Latent._fields:
+            torch.testing.assert_close(getattr(state, name), getattr(whole, name)[:, t], rtol=1e-4, atol=1e-5)
+
+
+def test_means_when_not_sampling() -> None:
+    world = build()
+    one, two = (world.observe(*batch(), torch.Generator().manual_seed(seed), sample=False) for seed in (0, 1))
+    assert torch.equal(one.post.stoch, one.post.mean)
+    assert torch.equal(one.post.feature, two.post.feature)
+
+
+def test_samples_follow_the_generator() -> None:
+    world = build()
+    one, same, other = (world.observe(*batch(), torch.Generator().manual_seed(seed)).post.stoch for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_encode_takes_any_leading_axes_in_order() -> None:
+    world = build()
+    image, _ = batch()
+    flat = world.encode(image)
+    assert isinstance(flat, Code)
+    torch.testing.assert_close(flat.mean.unflatten(0, (B, T))[1, 2], world.encode(image[1, 2]).mean[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [SMALL, PLAIN], ids=["gaussian", "plain"])
+def test_start_from_a_video_model_keeps_the_weights_of_actions(config: ModelConfig) -> None:
+    world, video = build(config, 3, seed=0), build(config, 0, seed=1)
+    before = {name: value.clone() for name, value in world.state_dict().items()}
+    world.start_from(video, ("encoder", "decoder", "rssm"))
+    after, theirs = world.state_dict(), video.state_dict()
+    for name, value in after.items():
+        if name.startswith("heads."):
+            assert torch.equal(value, before[name])
+        elif name == "rssm.inp.weight":  # columns: 6 of stoch, then 3 of actions
+            assert torch.equal(value[:, :6], theirs[name])
+            assert torch.equal(value[:, 6:], before[name][:, 6:])
+        else:
+            assert torch.equal(value, theirs[name]), name
+
+
+def test_with_zero_actions_it_then_sees_what_the_video_model_sees() -> None:
+    world, video = build(SMALL, 3, seed=0), build(SMALL, 0, seed=1)
+    world.start_from(video, ("encoder", "decoder", "rssm"))
+    image, action = batch()
+    generator = torch.Generator()
+    ours = world.observe(image, torch.zeros_like(action), generator, sample=False).post
+    theirs = video.observe(image, action[..., :0], generator, sample=False).post
+    torch.testing.assert_close(ours.feature, theirs.feature)
+
+
+def test_only_named_parts_are_copied() -> None:
+    world, video = build(SMALL, 3, seed=0), build(SMALL, 0, seed=1)
+    decoder = [param.clone() for param in world.decoder.parameters()]
+    world.start_from(video, ("encoder",))
+    assert torch.equal(world.encoder.stats.weight, video.encoder.stats.weight)
+    assert all(torch.equal(a, b) for a, b in zip(decoder, world.decoder.parameters(), strict=True))
+
+
+def test_copies_do_not_share_memory() -> None:
+    world, video = build(SMALL, 3, seed=0), build(SMALL, 0, seed=1)
+    world.start_from(video, ("encoder",))
+    kept = world.encoder.stats.weight.clone()
+    with torch.no_grad():
+        video.encoder.stats.weight.zero_()
+    assert torch.equal(world.encoder.stats.weight, kept)
+
+
+def test_actor_and_scalar_head() -> None:
+    """At the first weights: mean near 0, std near 1.1, as raw outputs near 0 give."""
+    torch.manual_seed(0)
+    mean, std = Actor(14, 3, 4, 32)(torch.randn(5, 2, 14))
+    assert mean.shape == std.shape == (5, 2, 3)
+    assert float(mean.detach().abs().max()) < 0.5
+    assert float((std.detach() - 1.1).abs().max()) < 0.3
+    assert ScalarHead(14, 2, 8)(torch.randn(5, 2, 14)).shape == (5, 2)
