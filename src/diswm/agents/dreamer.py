@@ -190,8 +190,8 @@ class Dreamer(WorldLearner):
         """Restore what `state_dict` gave."""
         super().load_state_dict(state)
         self.load_networks(state["model"])
-        self.actor_optimiser.adam.load_state_dict(state["optimiser"]["actor"])
-        self.critic_optimiser.adam.load_state_dict(state["optimiser"]["critic"])
+        self.actor_optimiser.load(state["optimiser"]["actor"])
+        self.critic_optimiser.load(state["optimiser"]["critic"])
 
     def load_networks(self, model: Mapping[str, Mapping[str, Tensor]]) -> None:
         """The networks alone, from ``state_dict()["model"]``."""

@@ -90,6 +90,13 @@ class Optimiser:
         self.adam.step()
         return norm, True
 
+    def load(self, state: dict[str, Any]) -> None:
+        """Restore ``adam.state_dict()``; the moments take their weights' memory layout, as fused Adam walks through both as they lie."""
+        self.adam.load_state_dict(state)
+        for param, moments in self.adam.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(param).copy_(moments[name])
+
 
 class WorldLearner:
     """A world model, its optimiser and its terms.
@@ -168,7 +175,7 @@ class WorldLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self.world.load_state_dict(state["model"]["world"])
-        self.optimiser.adam.load_state_dict(state["optimiser"]["world"])
+        self.optimiser.load(state["optimiser"]["world"])
         self.generator.set_state(state["generator"])
 
 
