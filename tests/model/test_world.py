@@ -120,6 +120,23 @@ def test_copies_do_not_share_memory() -> None:
     assert torch.equal(world.encoder.stats.weight, kept)
 
 
+def test_first_weights_of_each_part() -> None:
+    """Spec B2, B3: Kaiming for encoder and decoder; PyTorch's default for RSSM and heads, uniform: std 1 / sqrt(3 fan_in)."""
+    world = build(ModelConfig(), 2).requires_grad_(False)
+    rssm, reward = world.rssm, world.heads["reward"]
+    for weight, expected in (
+        (world.encoder.convs[8].weight, (2 / 1024) ** 0.5),  # 64 x 4 x 4 inputs
+        (world.encoder.stats.weight, (2 / 256) ** 0.5),
+        (world.decoder.stem[0].weight, (2 / 250) ** 0.5),
+        (rssm.prior_hidden.weight, (3 * 200) ** -0.5),
+        (rssm.cell.linear.weight, (3 * 400) ** -0.5),
+        (reward.net[2].weight, (3 * 400) ** -0.5),
+    ):
+        assert float(weight.std()) == pytest.approx(expected, rel=0.05)
+    assert float(world.encoder.stats.bias.abs().max()) == 0
+    assert float(rssm.prior_hidden.bias.abs().max()) > 0
+
+
 def test_actor_and_scalar_head() -> None:
     """At the first weights: mean near 0, std near 1.1, as raw outputs near 0 give."""
     torch.manual_seed(0)
