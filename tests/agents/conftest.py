@@ -22,9 +22,14 @@ WEIGHTS = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2, "beta": 0.015, "
 
 
 def build_agent(
-    *, seed: int = 0, model: ModelConfig = MODEL, learner: LearnerConfig = LEARNER, dreamer: DreamerConfig = DREAMER
+    *,
+    seed: int = 0,
+    model: ModelConfig = MODEL,
+    learner: LearnerConfig = LEARNER,
+    dreamer: DreamerConfig = DREAMER,
+    device: str = "cpu",
 ) -> Dreamer:
-    return Dreamer(model, ACT_DIM, learner, dreamer, WEIGHTS, {"distill": Anneal()}, seed=seed)
+    return Dreamer(model, ACT_DIM, learner, dreamer, WEIGHTS, {"distill": Anneal()}, seed=seed, device=device)
 
 
 def build_batch(seed: int = 0, batch: int = 3, length: int = 5) -> Batch:

@@ -50,11 +50,18 @@ def test_the_seed_is_the_agent_s_own_and_pytorch_s_generator_stays(make, batch, 
     assert not diff(weights(one), weights(two))
 
 
+def as_from_disk(state):
+    """A copy whose tensors lie in memory as a file gives them: row by row, whatever their layout was."""
+    if isinstance(state, torch.Tensor):
+        return state.clone(memory_format=torch.contiguous_format)
+    return {key: as_from_disk(value) for key, value in state.items()} if isinstance(state, dict) else copy.deepcopy(state)
+
+
 def test_a_restored_agent_goes_on_bit_for_bit(make, batch, weights, diff) -> None:
     agent = make(seed=1)
     for i in range(2):
         agent.update(batch(i), updates=i)
-    state = copy.deepcopy(agent.state_dict())
+    state = as_from_disk(agent.state_dict())
     restored = make(seed=2)
     restored.load_state_dict(state)
     found = [one.update(batch(2), updates=2) for one in (agent, restored)]
@@ -64,6 +71,21 @@ def test_a_restored_agent_goes_on_bit_for_bit(make, batch, weights, diff) -> Non
     image = batch(3)["image"][0, :1]
     actions = [one.policy(image, np.array([True]), None, sample=True)[0] for one in (agent, restored)]
     assert np.array_equal(*actions)
+
+
+def test_adam_is_adam_for_weights_of_any_memory_layout(make, batch) -> None:
+    """Fused Adam walks through weights, gradients and moments as they lie; convolutions lie channels last."""
+    agent = make()
+    expected = [param.detach().clone().contiguous().requires_grad_() for param in agent.world.parameters()]
+    plain = torch.optim.Adam(expected, lr=agent.config.lr, eps=agent.config.eps, fused=False, foreach=False)
+    assert not agent.world.encoder.convs[2].weight.is_contiguous()
+    for i in range(3):
+        agent.update(batch(i), updates=i)
+        for ours, theirs in zip(agent.world.parameters(), expected, strict=True):
+            theirs.grad = None if ours.grad is None else ours.grad.clone().contiguous()
+        plain.step()
+    for ours, theirs in zip(agent.world.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("where", ["reward", "action", "teacher_mean"])
@@ -242,3 +264,20 @@ def test_continue_head_shortens_the_discount(make, batch, small) -> None:
     feature = torch.randn(3, 2, agent.world.feature_size)
     torch.testing.assert_close(agent._discount(feature).detach(), torch.full((3, 2), 0.495))  # sigmoid(0) = 0.5
     assert torch.equal(make()._discount(feature), torch.full((3, 2), 0.99))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_learns_acts_and_resumes(precision, make, batch) -> None:
+    learner = LearnerConfig(precision=precision)
+    agent, restored = (make(seed=seed, learner=learner, device="cuda") for seed in (0, 1))
+    on_cpu = make(learner=learner).update(batch())
+    found = agent.update(batch())
+    assert found["skipped"] == 0
+    assert float(found["loss/image"]) == pytest.approx(float(on_cpu["loss/image"]), rel=0.02)
+    restored.load_state_dict(as_from_disk(agent.state_dict()))
+    image = batch()["image"][0, :1]
+    actions = [one.policy(image, np.array([True]), None, sample=True)[0] for one in (agent, restored)]
+    np.testing.assert_allclose(*actions, atol=1e-5)
+    assert agent.act(image[0]).shape == (2,)
+    assert restored.update(batch(1), updates=1)["skipped"] == 0
