@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,22 @@ import torch
 from diswm import envs
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import last_counters, load, load_learner, load_teacher, load_video_model
-from diswm.config import CollectRun, PretrainRun, TrainRun, from_dict, to_dict, unseen_colours
+from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict, unseen_colours
 from diswm.contract import DiswmError, Policy
+from diswm.data.disk import make_folder
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
-from diswm.methods import method
+from diswm.methods import check_terms, method
 from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.collect import collect as run_collect
-from diswm.trainers.evaluate import Evaluation, mean_actor, random_actor
+from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, mean_actor, random_actor, undisturbed
 from diswm.trainers.evaluate import evaluate as run_evaluate
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
-from diswm.trainers.progress import console
-from diswm.trainers.rollout import RandomPolicy, action_size
-from diswm.trainers.run import Run, read_config, write_json
+from diswm.trainers.progress import Bar, Interrupt, console, progress
+from diswm.trainers.rollout import RandomEpisodes, action_size
+from diswm.trainers.run import Run, check_folder, read_config, write_json
 from diswm.trainers.seeds import generator, seed_of
 
 __all__ = ["collect", "evaluate", "load", "load_video_model", "pretrain", "train", "traverse"]
@@ -39,15 +42,13 @@ TRAVERSAL = np.linspace(-3, 3, 9)
 
 def collect(config: CollectRun) -> bool:
     """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
+    check_numbers(config)
     env = envs.make(config.env)
-    policy: Policy = RandomPolicy(generator(config.seed, "collect"), action_size(env))
-    source = "random policy"
-    if config.collect.policy != "random":
-        policy, source = load(config.collect.policy), f"agent {config.collect.policy}"
+    agent = None if config.collect.policy == "random" else _actor_for(config, action_size(env))
     distraction = dataclasses.asdict(config.env.distract)
     manifest = {
         "task": config.env.task,
-        "source": source,
+        "source": f"agent {config.collect.policy}" if agent else "random policy",
         "renderer": env.renderer,
         "action_repeat": config.env.action_repeat,
         "frames_per_row": config.env.action_repeat,
@@ -56,11 +57,22 @@ def collect(config: CollectRun) -> bool:
         "distraction": distraction,
     }
     with VideoWriter(config.out, manifest) as writer:
+        policy: Policy = agent or RandomEpisodes(config.seed, action_size(env), writer.episodes)
         run_collect(env, policy, writer, config.collect.frames, config.seed)
         console.print(f"{config.out}: {writer.episodes} episodes, {writer.frames:,} frames of {config.env.task}, drawn by {env.renderer}")
         done = writer.frames >= config.collect.frames
     env.close()
     return done
+
+
+def _actor_for(config: CollectRun, act_dim: int) -> Dreamer:
+    agent = load(config.collect.policy)
+    if agent.world.act_dim != act_dim:
+        raise DiswmError(
+            f"{config.collect.policy}: its agent gives {agent.world.act_dim} numbers, the task {config.env.task} takes {act_dim}. "
+            "Choose an agent of this task, or --collect.policy random."
+        )
+    return agent
 
 
 def _versions() -> dict[str, str]:
@@ -77,31 +89,56 @@ def _versions() -> dict[str, str]:
 
 def pretrain(config: PretrainRun) -> bool:
     """Pretrain a video model on ``config.videos``; a run that was begun is resumed. False if it was interrupted."""
+    check_numbers(config)
+    check_terms(config.method, config.weights, method(config.method).video_weights, {})
     if not config.videos:
         raise DiswmError("There are no videos to learn from: name folders with --videos, or collect some with `diswm collect`.")
     device = prepare(config.device, config.threads)
+    check_folder(config.out, "pretrain", to_dict(config))
     c = config.pretrain
-    videos = Videos(config.videos, length=c.length, cache=config.out.parent / "cache", ram_bytes=int(c.ram_gb * 2**30))
-    _check_images(videos.image_shape, f"the videos {', '.join(map(str, config.videos))}")
+    videos = _videos(config.videos, length=c.length, cache=config.out.parent / "cache", ram_bytes=int(c.ram_gb * 2**30))
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=seed_of(config.seed, "torch"), device=device)
     run = Run(config.out, "pretrain", to_dict(config), wandb=config.wandb)
-    _say(run, learner)
-    done = run_pretrain(run, learner, videos, c, config.seed)
-    if done:
-        batch = videos.sample(generator(config.seed, "media"), 6, c.length)
-        _look(run.folder, learner, batch)
-    run.write_cost()
-    run.close()
+    try:
+        _say(run, learner)
+        before = run.counters.updates
+        done = run_pretrain(run, learner, videos, c, config.seed)
+        if done and (run.counters.updates > before or not (run.folder / "media" / "prediction.npz").exists()):
+            _look(run.folder, learner, videos.sample(generator(config.seed, "media"), 6, c.length))
+    finally:
+        run.close()
     _leave(run, done)
     return done
 
 
+def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
+    """The videos, with progress while they are decoded; files that cannot be used are named."""
+    with progress("read videos", 1, "files") as bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what it warns of is said below
+
+        def watch(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done)
+
+        videos = Videos(folders, on_progress=watch, **settings)
+    for name, reason in videos.skipped[:5]:
+        console.print(f"left out {name}: {reason}", markup=False)
+    if videos.skipped:
+        console.print(f"left out {len(videos.skipped)} of {len(videos.skipped) + videos.episodes} video files; the others are used")
+    _check_images(videos.image_shape, f"the data set {', '.join(map(str, folders))}")
+    return videos
+
+
 def train(config: TrainRun) -> bool:
     """Train an agent online and evaluate it; a run that was begun is resumed. False if it was interrupted."""
+    check_numbers(config)
     chosen = method(config.method)
+    check_terms(config.method, config.weights, chosen.weights, config.anneal)
     device = prepare(config.device, config.threads)
+    check_folder(config.out, "train", to_dict(config))
     env = envs.make(config.env)
     _check_images(env.observation_space.shape, f"the task {config.env.task}")
+    _check_window(env, config)
     act_dim = action_size(env)
     agent = Dreamer(
         config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
@@ -111,20 +148,32 @@ def train(config: TrainRun) -> bool:
     if teacher is not None and chosen.init:
         agent.world.start_from(teacher, chosen.init)
     run = Run(config.out, "train", to_dict(config), wandb=config.wandb)
-    _say(run, agent)
     stages = _Evaluations(config)
-    trainer = Trainer(
-        run, agent, env, config.train, config.seed, teacher=teacher if "distill" in config.weights else None, evaluate=stages.seen,
-    )  # fmt: skip
-    done = trainer.train()
-    if done:
-        _finish(run, trainer, stages, config)
-    run.write_cost()
-    run.close()
-    env.close()
-    stages.close()
+    try:
+        _say(run, agent)
+        distilled = teacher if "distill" in config.weights else None
+        try:
+            trainer = Trainer(run, agent, env, config.train, config.seed, teacher=distilled, evaluate=stages.seen)
+        except DiswmError:
+            run.discard()
+            raise
+        done = trainer.train() and _finish(run, trainer, stages, config)
+    finally:
+        run.close()
+        env.close()
+        stages.close()
     _leave(run, done)
     return done
+
+
+def _check_window(env: Any, config: TrainRun) -> None:
+    """DiswmError where even the longest episode is shorter than a window."""
+    rows = -(-env.scene.limit // config.env.action_repeat) + 1
+    if rows < config.train.length:
+        raise DiswmError(
+            f"Windows of {config.train.length} steps do not fit the episodes of {config.env.task}: they have at most {rows} rows. "
+            f"Use --train.length {rows} or less."
+        )
 
 
 def _check_images(shape: tuple[int, ...] | None, whose: str) -> None:
@@ -150,18 +199,20 @@ class _Evaluations:
     def _seeds(self, component: str) -> list[int]:
         return [seed_of(self.config.seed, component, index) for index in range(self.config.eval.episodes)]
 
-    def seen(self, agent: Dreamer) -> Evaluation:
+    def seen(self, agent: Dreamer, watch: Watch) -> Evaluation:
         """On the training colours."""
-        return run_evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"))
+        with undisturbed(agent):
+            return run_evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch)
 
-    def unseen(self, agent: Dreamer) -> Evaluation:
+    def unseen(self, agent: Dreamer, watch: Watch) -> Evaluation:
         """On the colours never trained on."""
-        return run_evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"))
+        with undisturbed(agent):
+            return run_evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
 
-    def random(self, act_dim: int) -> Evaluation:
-        """Random actions on the training colours."""
-        actor = random_actor(generator(self.config.seed, "eval_random"), act_dim)
-        return run_evaluate(actor, self._make("seen"), self._seeds("eval_seen"))
+    def random(self, agent: Dreamer, watch: Watch) -> Evaluation:
+        """Random actions, as many numbers as the agent's, on the training colours."""
+        actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim)
+        return run_evaluate(actor, self._make("seen"), self._seeds("eval_seen"), watch)
 
     def close(self) -> None:
         for made in self._envs.values():
@@ -169,16 +220,45 @@ class _Evaluations:
                 env.close()
 
 
-def _finish(run: Run, trainer: Trainer, stages: _Evaluations, config: TrainRun) -> None:
-    """Final evaluation on both colour sets, and the pictures."""
-    results = _evaluate_all(run.folder, trainer.agent, stages, config, run.counters.frames)
-    run.log("eval", split="unseen", returns=results["unseen"].returns)
-    _look(run.folder, trainer.agent, trainer.replay.sample(generator(config.seed, "media"), 6, config.train.length))
+def _finish(run: Run, trainer: Trainer, stages: _Evaluations, config: TrainRun) -> bool:
+    """Pictures, and the final evaluation on both colour sets, unless they are there. False if it was interrupted."""
+    frames = run.counters.frames
+    logged = trainer.final_frames == frames
+    if logged and (run.folder / "evaluation.json").exists():
+        console.print(f"{run.folder}: was trained and evaluated before; a larger --train.frames goes on from here")
+        return True
+    try:
+        _look(run.folder, trainer.agent, trainer.replay.sample(generator(config.seed, "media"), 6, config.train.length))
+    except DiswmError as error:  # a run so short that the replay holds no window
+        console.print(f"no pictures: {error}")
+    results = _evaluate_all(run.folder, trainer.agent, stages, config, frames)
+    if results is None:
+        return False
+    if not logged:
+        run.log("eval", split="unseen", returns=results["unseen"].returns)
+        trainer.final_frames = frames
+        trainer.save()
+    return True
 
 
-def _evaluate_all(folder: Path, agent: Dreamer, stages: _Evaluations, config: TrainRun, frames: int) -> dict[str, Evaluation]:
-    results = {"random": stages.random(agent.world.act_dim), "seen": stages.seen(agent), "unseen": stages.unseen(agent)}
+def _evaluate_all(folder: Path, agent: Dreamer, stages: _Evaluations, config: TrainRun, frames: int) -> dict[str, Evaluation] | None:
+    """Write evaluation.json and the films; None if it was interrupted, then nothing is written."""
+    results: dict[str, Evaluation] = {}
+    with Interrupt("stopping the evaluation; the same command makes it anew") as stop:
+        for name, play in {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}.items():
+            with progress(f"evaluate, {name}", config.eval.episodes, "episodes") as bar:
+
+                def watch(episodes: int, steps: int, bar: Bar = bar) -> None:
+                    bar.update(episodes, f"step {steps}")
+                    if stop.requested:
+                        raise Abandoned
+
+                try:
+                    results[name] = play(agent, watch)
+                except Abandoned:
+                    return None
     colours = {"random": config.env.distract.colours, "seen": config.env.distract.colours, "unseen": config.unseen}
+    make_folder(folder / "media")
     for name, result in results.items():
         media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)
         console.print(f"{name:>7}: return {np.mean(result.returns):7.1f} over {len(result.returns)} episodes on colours {colours[name]}")
@@ -188,17 +268,23 @@ def _evaluate_all(folder: Path, agent: Dreamer, stages: _Evaluations, config: Tr
 
 
 def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "auto", out: Path | None = None) -> Path:
-    """Evaluate the agent of a run on seen and unseen colours and against random actions; writes evaluation.json."""
+    """Evaluate the agent of a run on seen and unseen colours and against random actions; writes evaluation.json.
+
+    Raises KeyboardInterrupt for Ctrl-C; then nothing is written.
+    """
     folder = Path(run)
     config = from_dict(TrainRun, read_config(folder, "train")["config"])
-    if episodes:
+    if episodes is not None:
         config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, episodes=episodes))
+    check_numbers(config)
     agent = load(folder, prepare(device))
     target = out or folder
-    (target / "media").mkdir(parents=True, exist_ok=True)
     stages = _Evaluations(config)
-    _evaluate_all(target, agent, stages, config, last_counters(folder)["frames"])
-    stages.close()
+    try:
+        if _evaluate_all(target, agent, stages, config, last_counters(folder)["frames"]) is None:
+            raise KeyboardInterrupt
+    finally:
+        stages.close()
     return target / "evaluation.json"
 
 
@@ -218,7 +304,7 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
     rng = generator(found["seed"], "media")
     if kind == "pretrain" or videos:
         source = [videos] if videos else [Path(path) for path in found["videos"]]
-        return Videos(source, length=8).sample(rng, 32, 8)
+        return _videos(source, length=8).sample(rng, 32, 8)
     config = from_dict(TrainRun, found)
     env = envs.make(config.env)
     actor = random_actor(rng, action_size(env))
@@ -229,7 +315,8 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
 
 def _look(folder: Path, learner: WorldLearner, batch: dict[str, np.ndarray]) -> None:
     context = min(5, batch["image"].shape[1] // 2)
-    np.savez_compressed(folder / "media" / "prediction.npz", **media.predict(learner, batch, context))
+    with undisturbed(learner):
+        np.savez_compressed(folder / "media" / "prediction.npz", **media.predict(learner, batch, context))
     _traversal(folder, learner, batch["image"])
 
 

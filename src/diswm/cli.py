@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
+import io
+import itertools
 import os
 import sys
 import typing
@@ -24,6 +28,9 @@ VERBS = {
 }
 
 
+INTERRUPTED = 130
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb. Returns the exit code: 0, 1 where `doctor` found something broken, 2 for what the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
@@ -38,14 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(args[0], args[1:])
     except DiswmError as error:
-        print(f"diswm: error: {error}", file=sys.stderr)
+        print(f"diswm: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("diswm: broken off; what was saved before is whole, the same command goes on from there", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `diswm ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        print(f"diswm: error: {error.filename or 'a file'}: {error.strerror}. Nothing that was there before is lost.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("diswm: broken off; what was saved before is whole, the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _overview() -> str:
@@ -74,8 +86,7 @@ def _collect(args: list[str]) -> int:
     from diswm.config import CollectRun
 
     config, _ = _configure("collect", CollectRun(), args, None)
-    api.collect(config)
-    return 0
+    return _code(api.collect(config))
 
 
 def _pretrain(args: list[str]) -> int:
@@ -86,8 +97,7 @@ def _pretrain(args: list[str]) -> int:
     config, explicit = _configure("pretrain", PretrainRun(), args, for_pretraining)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"runs/teacher_{config.method}_{config.seed}"))
-    api.pretrain(config)
-    return 0
+    return _code(api.pretrain(config))
 
 
 def _train(args: list[str]) -> int:
@@ -98,8 +108,11 @@ def _train(args: list[str]) -> int:
     config, explicit = _configure("train", TrainRun(), args, for_training)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"runs/{config.env.task}_{config.method}_{config.seed}"))
-    api.train(config)
-    return 0
+    return _code(api.train(config))
+
+
+def _code(done: bool) -> int:
+    return 0 if done else INTERRUPTED
 
 
 def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[Any, str], Any] | None) -> tuple[Any, set[str]]:
@@ -107,9 +120,7 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
 
     Also returns the names that the file or flags set.
     """
-    import tyro
-
-    from diswm.config import flatten_keys, merge, read_yaml
+    from diswm.config import flat, merge, read_yaml
     from diswm.presets import DEFAULT, PRESETS, preset
 
     args = ["--env.task" + arg.removeprefix("--task") if arg.split("=")[0] == "--task" else arg for arg in args]
@@ -117,16 +128,20 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
     file, args = _take(args, "--config")
     settings = read_yaml(Path(file)) if file else {}
     if apply_method:
-        name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (settings.pop("method", config.method), args)
-        config = apply_method(config, name)
+        flag, args = _take(args, "--method")
+        name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
+        if flag and name and flag != name:
+            raise DiswmError(f"Two methods are named: {name} and --method {flag}. Name one.")
+        config = apply_method(config, str(name or flag or settings.pop("method", config.method)))
+        settings.pop("method", None)
     config = merge(merge(config, preset(chosen or DEFAULT, verb)), settings)
-    _check_flags(args, flatten_keys(config))
+    _check_flags(args, list(flat(config)))
     head = " [METHOD]" if apply_method else ""
     text = (
         f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml] [--task TASK] [settings]\n\n"
         f"Shown below are the values of preset {chosen or DEFAULT}."
     )
-    parsed = tyro.cli(type(config), default=config, args=args, prog=f"diswm {verb}", description=text)
+    parsed = _tyro(type(config), verb, args, default=config, description=text)
     explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
     return parsed, explicit
 
@@ -137,7 +152,7 @@ def _take(args: list[str], flag: str) -> tuple[str | None, list[str]]:
         if arg.startswith(flag + "="):
             return arg.split("=", 1)[1], args[:index] + args[index + 1 :]
         if arg == flag:
-            if index + 1 == len(args):
+            if index + 1 == len(args) or args[index + 1].startswith("--"):
                 raise DiswmError(f"{flag} needs a value.")
             return args[index + 1], args[:index] + args[index + 2 :]
     return None, args
@@ -215,9 +230,23 @@ class DoctorArgs:
     """Where runs would go."""
 
 
-def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
+def _tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:
+    """Tyro's parser, its complaint in one line. DiswmError for a value that does not fit."""
     import tyro
 
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=args, prog=f"diswm {verb}", **more)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        lines = [line.strip("│ ") for line in said.getvalue().splitlines() if line.startswith("│")]
+        words = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines)) or " ".join(said.getvalue().split())
+        raise DiswmError(f"{words.rstrip('.')}. `diswm {verb} --help` shows every option.") from None
+
+
+def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     hints = typing.get_type_hints(kind, include_extras=True)
     positional = [name for name, hint in hints.items() if "positional" in typing.get_args(hint)]
     flags = [name for name in hints if name not in positional]
@@ -225,7 +254,7 @@ def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
         raise DiswmError(f"`diswm {verb}` needs the folder of a run: diswm {verb} runs/demo/agent")
     args = [f"--{positional[0]}", *args] if positional and args and not args[0].startswith("-") else args
-    return tyro.cli(kind, args=args, prog=f"diswm {verb}")
+    return _tyro(kind, verb, args)
 
 
 def _evaluate(args: list[str]) -> int:
@@ -256,7 +285,7 @@ def _demo(args: list[str]) -> int:
     parsed = _parse(DemoArgs, "demo", args)
     from diswm.demo import demo
 
-    return 0 if demo(parsed.out, seed=parsed.seed, tiny=parsed.tiny) else 130
+    return _code(demo(parsed.out, seed=parsed.seed, tiny=parsed.tiny))
 
 
 def _doctor(args: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -137,7 +138,10 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in flat.items():
         head, _, rest = str(key).partition(".")
         if rest:
-            nested.setdefault(head, {})[rest] = value
+            inner = nested.setdefault(head, {})
+            if not isinstance(inner, dict):
+                raise DiswmError(f"{head}={inner!r} and {key}={value!r} exclude each other.")
+            inner[rest] = value
         elif isinstance(value, Mapping) and isinstance(nested.get(head), dict):
             nested[head] |= value
         else:
@@ -159,7 +163,9 @@ def _fit(hint: Any, current: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _fit(next(arg for arg in args if arg is not type(None)), current, value, where)
     if origin is tuple:
-        return tuple(_fit(args[0], None, item, where) for item in ([value] if isinstance(value, str) else value))
+        if not isinstance(value, str | Path | list | tuple):
+            raise DiswmError(f"{where} must be a list, not {value!r}.")
+        return tuple(_fit(args[0], None, item, where) for item in ([value] if isinstance(value, str | Path) else value))
     if origin is Literal:
         if value not in args:
             raise DiswmError(f"{where}={value!r} is unknown. {', '.join(map(str, args))} are possible.")
@@ -168,18 +174,41 @@ def _fit(hint: Any, current: Any, value: Any, where: str) -> Any:
 
 
 def _simple(hint: type, value: Any, where: str) -> Any:
-    if hint is Path:
+    if hint is Path and isinstance(value, str | Path):
         return Path(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (int, float) and isinstance(value, str):
         try:
             return hint(float(value)) if hint is float or float(value).is_integer() else int(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise DiswmError(f"{where}={value!r} must be {hint.__name__}.")
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+        raise DiswmError(f"{where}={value!r} must be {words.get(hint, hint.__name__)}.")
     return value
+
+
+MAY_BE_ZERO = (
+    *("seed", "threads", "train.prefill_steps", "train.first_updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
+    *("weights.", "anneal.", "env.", "learner.free_nats", "model.reward_layers"),
+    *("dreamer.discount", "dreamer.lam", "dreamer.entropy", "dreamer.actor_layers", "dreamer.critic_layers", "dreamer.starts"),
+)
+"""Settings, or beginnings of names of settings; all other numbers must be above 0. (What ``env.`` holds is checked there.)"""
+
+
+def check_numbers(config: Any) -> None:
+    """DiswmError for a number that no run could use: not finite, negative, or 0 where that means nothing."""
+    for name, value in flat(config).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        zero = name.startswith(MAY_BE_ZERO)
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            raise DiswmError(f"{name}={value} must be a number {'from 0' if zero else 'above 0'}.")
+    if isinstance(config, TrainRun) and config.dreamer.horizon < 2:
+        raise DiswmError(f"dreamer.horizon={config.dreamer.horizon} must be 2 or more: a start and at least one imagined state.")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -200,12 +229,12 @@ def unseen_colours(config: TrainRun) -> ColourConfig:
     return dataclasses.replace(config.env.distract, colours=config.unseen)
 
 
-def flatten_keys(config: Any, prefix: str = "") -> list[str]:
-    """Dotted names of all settings."""
-    names: list[str] = []
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All settings by their dotted names."""
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         items = {f"{field.name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {field.name: value}
         for name, item in items.items():
-            names += flatten_keys(item, f"{prefix}{name}.") if dataclasses.is_dataclass(item) else [prefix + name]
-    return names
+            found |= flat(item, f"{prefix}{name}.") if dataclasses.is_dataclass(item) else {prefix + name: item}
+    return found

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diswm.config import PretrainRun, TrainRun, merge, unknown
+from diswm.contract import DiswmError
 from diswm.objectives import Anneal
 
 _DREAMER = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2}
@@ -81,6 +82,17 @@ def method(name: str) -> Method:
     if name not in METHODS:
         raise unknown("method", name, METHODS)
     return METHODS[name]
+
+
+def check_terms(name: str, weights: Mapping[str, float], expected: Mapping[str, float], anneal: Mapping[str, Anneal]) -> None:
+    """DiswmError unless the weights are those of the method's terms and each schedule has a weight."""
+    if weights.keys() != expected.keys():
+        raise DiswmError(
+            f"The method {name} has the terms {', '.join(expected)}; the weights name {', '.join(weights) or 'none'}. "
+            "Take out what is not the method's; in Python, start from methods.for_training or for_pretraining."
+        )
+    if lonely := sorted(anneal.keys() - weights.keys()):
+        raise DiswmError(f"There are schedules without a term: {', '.join(lonely)}. The method {name} has {', '.join(weights)}.")
 
 
 def for_training(config: TrainRun, name: str) -> TrainRun:

@@ -1,6 +1,6 @@
 """Checkpoints: safetensors and JSON, never pickle; a folder is complete or absent.
 
-``checkpoints/<updates>/`` holds ``model.safetensors`` (the networks alone, under names of their own), ``training.safetensors``
+``checkpoints/<updates>-<steps>/`` holds ``model.safetensors`` (the networks alone, under names of their own), ``training.safetensors``
 (optimisers, generators, what acting remembers) and ``state.json`` (everything else).
 """
 
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diswm.contract import DiswmError
+from diswm.data.disk import free_bytes, sync_folder
 
 FORMAT = 1
 Tensors = dict[str, torch.Tensor]
@@ -48,9 +50,11 @@ def unpack(tree: Any, tensors: Tensors) -> Any:
 def save_checkpoint(folder: Path, name: str, state: dict[str, Any]) -> Path:
     """Write ``state`` (with its networks under ``state["agent"]["model"]``) as ``folder/name``; older ones go afterwards.
 
+    Where there is a checkpoint of this name the new one gets a number, as the old one must not go first.
     A process killed in between leaves the older checkpoint and a hidden folder that the next call removes.
     Raises DiswmError where the disk is full; the older checkpoint stays.
     """
+    name = _free_name(folder, name)
     temporary, final = folder / f".{name}.tmp", folder / name
     networks: Tensors = {}
     rest: Tensors = {}
@@ -67,20 +71,24 @@ def save_checkpoint(folder: Path, name: str, state: dict[str, Any]) -> Path:
         (temporary / "state.json").write_text(json.dumps(tree))
         for path in temporary.iterdir():
             _sync(path)
-        if final.exists():
-            shutil.rmtree(final)
         os.replace(temporary, final)
-    except (OSError, RuntimeError) as error:  # safetensors reports a full disk as its own kind of error
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as its own kind of error
         shutil.rmtree(temporary, ignore_errors=True)
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
         raise DiswmError(
-            f"{final}: the checkpoint could not be written ({error}); {free / 2**20:.0f} MiB are free there. "
+            f"{final}: the checkpoint could not be written ({error}); {free_bytes(folder) / 2**20:.0f} MiB are free there. "
             "The checkpoint before it is untouched: free some space and give the same command again."
         ) from error
+    sync_folder(folder)
     for old in folder.iterdir():
         if old.is_dir() and old.name != name:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
     return final
+
+
+def _free_name(folder: Path, name: str) -> str:
+    """``name``, or with the first number that sorts behind those there: ``name.0001``."""
+    there = [path.name for path in folder.glob(f"{name}*")]
+    return name if not there else f"{name}.{max(int(found.removeprefix(name)[1:] or 0) for found in there) + 1:04d}"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -106,13 +114,12 @@ def _read(path: Path, *, training: bool) -> dict[str, Any]:
             raise DiswmError(f"{path}: has format {tree.get('format')}, this version reads {FORMAT}. Use the version that wrote it.")
         model = unpack(tree["model"], load_file(path / "model.safetensors"))
         state = unpack(tree["state"], load_file(path / "training.safetensors")) if training else {"agent": {}}
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DiswmError(f"{path}: cannot be read ({error}). Expected model.safetensors, training.safetensors and state.json.") from error
-    except Exception as error:
-        if type(error).__module__.startswith("safetensors"):
-            raise DiswmError(f"{path}: is damaged ({error}). Take an older copy, or train again.") from error
-        raise
-    state["agent"]["model"] = model
+        state["agent"]["model"] = model
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise DiswmError(
+            f"{path}: is damaged ({str(error) or type(error).__name__}). Expected model.safetensors, training.safetensors and state.json "
+            "as they were written: take a copy of them, or train again in another folder."
+        ) from error
     return state
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from diswm.agents.dreamer import Dreamer, PolicyState
+from diswm.agents.learner import WorldLearner
 from diswm.contract import Array, Env
 
 
@@ -32,6 +34,7 @@ class Evaluation(NamedTuple):
 
 Actor = Callable[[Array, Array, Any], tuple[Array, Any]]
 """(images (N, H, W, C), is_first (N,), state) -> actions (N, A), state."""
+Watch = Callable[[int, int], None]
 
 
 def mean_actor(agent: Dreamer) -> Actor:
@@ -44,24 +47,49 @@ def mean_actor(agent: Dreamer) -> Actor:
 
 
 def random_actor(rng: np.random.Generator, act_dim: int) -> Actor:
-    """Uniform actions."""
-    return lambda images, is_first, state: (rng.uniform(-1, 1, (len(images), act_dim)).astype(np.float32), None)
+    """Uniform actions; each episode has a generator of its own, however many are played at once."""
+
+    def act(images: Array, is_first: Array, state: list[np.random.Generator] | None) -> tuple[Array, list[np.random.Generator]]:
+        state = rng.spawn(len(images)) if state is None else state
+        return np.stack([own.uniform(-1, 1, act_dim) for own in state]).astype(np.float32), state
+
+    return act
 
 
-def evaluate(actor: Actor, envs: Sequence[Env], seeds: Sequence[int]) -> Evaluation:
-    """One episode per seed, ``len(envs)`` of them in lockstep."""
+@contextmanager
+def undisturbed(agent: WorldLearner) -> Iterator[None]:
+    """Whatever the block does with the agent's generator, training goes on as if it had not been."""
+    state = agent.generator.get_state()
+    try:
+        yield
+    finally:
+        agent.generator.set_state(state)
+
+
+class Abandoned(Exception):
+    """Raised by ``watch`` to leave an evaluation; nothing of it is kept."""
+
+
+def evaluate(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], watch: Watch = lambda episodes, steps: None) -> Evaluation:
+    """One episode per seed, ``len(envs)`` of them in lockstep.
+
+    ``watch(episodes, steps)`` is called after each step, with the episodes that are over and the agent steps of those
+    that are under way; it may raise ``Abandoned``.
+    """
     returns: list[float] = []
     steps: list[int] = []
     video: list[Array] = []
     for start in range(0, len(seeds), len(envs)):
         group = seeds[start : start + len(envs)]
-        result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None)
+        result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None, watch, start)
         returns += result[0]
         steps += result[1]
     return Evaluation(returns, steps, np.stack(video))
 
 
-def _lockstep(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None) -> tuple[list[float], list[int]]:
+def _lockstep(
+    actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int
+) -> tuple[list[float], list[int]]:
     images = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
     alive = np.ones(len(envs), bool)
     first, state = alive.copy(), None
@@ -76,6 +104,7 @@ def _lockstep(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: li
             returns[i] += reward
             steps[i] += 1
             alive[i] = not (terminated or truncated)
+        watch(before + int((~alive).sum()), int(steps.max()))
     if video is not None:
         video.append(images[0].copy())
     return [round(float(r), 4) for r in returns], steps.tolist()

@@ -15,7 +15,7 @@ from diswm.contract import Array, Env
 from diswm.data.replay import Replay
 from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
-from diswm.trainers.evaluate import Evaluation
+from diswm.trainers.evaluate import Abandoned, Evaluation, Watch
 from diswm.trainers.meter import Meter
 from diswm.trainers.progress import Bar, Interrupt, console, progress
 from diswm.trainers.rollout import RandomPolicy, Rollout
@@ -74,7 +74,8 @@ def teacher_codes(teacher: WorldModel, image: Array, chunk: int = 256) -> dict[s
 class Trainer:
     """The parts of one online run; ``train`` is the loop over them.
 
-    ``evaluate(agent)`` plays the evaluation episodes on the training colours.
+    ``evaluate(agent, watch)`` plays the evaluation episodes on the training colours and leaves the agent as it was.
+    What is due next follows from the counters alone, so that a run may be stopped between any two acts and updates.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Trainer:
         seed: int,
         *,
         teacher: WorldModel | None,
-        evaluate: Callable[[Dreamer], Evaluation],
+        evaluate: Callable[[Dreamer, Watch], Evaluation],
     ) -> None:
         self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
         self.rollout = Rollout(env, seed, "train_env")
@@ -94,6 +95,10 @@ class Trainer:
         self.sampler = generator(seed, "replay")
         self.acting: PolicyState | None = None
         self.meter = Meter(config.patience)
+        self.evaluations = 0
+        """Evaluations that are done, of one every ``eval_every`` frames."""
+        self.final_frames = -1
+        """Frames at which the final evaluation was made; set by the caller."""
         extras = {"teacher_mean": teacher.encoder.size, "teacher_logvar": teacher.encoder.size} if teacher else {}
         self._replay_args: dict[str, Any] = {
             "capacity": config.replay_rows,
@@ -109,25 +114,32 @@ class Trainer:
         return self.run.folder / "replay"
 
     def train(self) -> bool:
-        """Run until the budget of frames is spent (True) or an interrupt (False); both save."""
+        """Run until the budget of frames is spent (True) or an interrupt (False); both save, unless nothing happened."""
         c, config = self.run.counters, self.config
+        happened = False
         with Interrupt() as stop, progress("train", config.frames, "frames", done=c.frames) as bar:
             saved = self.run.seconds
-            while c.frames < config.frames and not stop.requested:
-                before = c.frames
-                self.act()
-                while c.updates < updates_due(config, c.steps) and not stop.requested:
-                    self.learn(bar)
-                if c.frames // config.eval_every > before // config.eval_every:
-                    self.log_evaluation()
+            while not stop.requested and (due := self._due()):
+                due(bar, stop)
+                happened = True
                 if self.run.seconds - saved > config.save_every_seconds:
                     self.save()
                     saved = self.run.seconds
                 bar.update(c.frames)
-        self.save()
-        return c.frames >= config.frames
+        if happened:
+            self.save()
+        return self._due() is None
 
-    def act(self) -> None:
+    def _due(self) -> Callable[[Bar, Interrupt], None] | None:
+        """What comes next: an update, an evaluation, a step or, at the end of the budget, nothing."""
+        c, config = self.run.counters, self.config
+        if c.updates < updates_due(config, c.steps) and self.replay.episodes:
+            return self.learn
+        if self.evaluations < c.frames // config.eval_every:
+            return self.log_evaluation
+        return self.act if c.frames < config.frames else None
+
+    def act(self, bar: Bar, stop: Interrupt) -> None:
         """One agent step; a finished episode enters the replay, with the teacher's codes."""
         c, rollout = self.run.counters, self.rollout
         action = self._action()
@@ -147,7 +159,7 @@ class Trainer:
         action, self.acting = self.agent.policy(self.rollout.image[None], first, self.acting, sample=True)
         return action[0]
 
-    def learn(self, bar: Bar) -> None:
+    def learn(self, bar: Bar, stop: Interrupt) -> None:
         """One update on one batch."""
         c = self.run.counters
         batch = self.replay.sample(self.sampler, self.config.batch, self.config.length)
@@ -157,13 +169,24 @@ class Trainer:
         if c.updates % self.config.log_every == 0:
             values = self.meter.mean()
             self.run.log("update", **values)
-            bar.update(c.frames, f"image {values['loss/image']:.0f}  kl {values['loss/dyn']:.1f}  return {values['imagined/return']:.1f}")
+            shown = {"image": "loss/image", "kl": "loss/dyn", "return": "imagined/return"}
+            bar.update(c.frames, "  ".join(f"{word} {values[name]:.4g}" for word, name in shown.items() if name in values))
 
-    def log_evaluation(self) -> None:
-        """Evaluate on the training colours."""
-        result = self.evaluate(self.agent)
-        self.run.log("eval", split="seen", returns=result.returns)
+    def log_evaluation(self, bar: Bar, stop: Interrupt) -> None:
+        """Evaluate on the training colours; an interrupt abandons it, to be made anew when the run goes on."""
         c = self.run.counters
+
+        def watch(episodes: int, steps: int) -> None:
+            bar.update(c.frames, f"evaluating: {episodes} episodes done, {steps} steps into the others")
+            if stop.requested:
+                raise Abandoned
+
+        try:
+            result = self.evaluate(self.agent, watch)
+        except Abandoned:
+            return
+        self.evaluations = c.frames // self.config.eval_every
+        self.run.log("eval", split="seen", returns=result.returns)
         mean = sum(result.returns) / len(result.returns)
         console.print(f"frames {c.frames:>9,}  updates {c.updates:>7,}  eval return {mean:8.1f}  {self.run.seconds / 60:6.1f} min")
 
@@ -180,6 +203,9 @@ class Trainer:
                 "acting": None if acting is None else {"latent": list(acting.latent), "action": acting.action},
                 "sampler": self.sampler.bit_generator.state,
                 "prefill": self.prefill.rng.bit_generator.state,
+                "meter": self.meter.state(),
+                "evaluations": self.evaluations,
+                "final_frames": self.final_frames,
             }
         )
 
@@ -195,4 +221,6 @@ class Trainer:
             self.acting = PolicyState(latent, state["acting"]["action"].to(device))
         self.sampler.bit_generator.state = state["sampler"]
         self.prefill.rng.bit_generator.state = state["prefill"]
+        self.meter.restore(state["meter"])
+        self.evaluations, self.final_frames = state["evaluations"], state["final_frames"]
         return replay

@@ -6,6 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -32,22 +33,30 @@ class Meter:
             bad = [name for name, value in metrics.items() if not math.isfinite(float(value))]
             raise DiswmError(
                 f"{self.in_a_row} updates in a row gave NaN or infinity in {', '.join(bad)}; training stops. The last checkpoint is "
-                "good: give the same command to try from there, or start a run with lower learning rates."
+                "good; but from there the same numbers would come again: start a run with lower learning rates or another seed."
             )
         for name, value in metrics.items():
             self._values[name].append(value)
         return taken
 
     def mean(self) -> Metrics:
-        """Means over the updates since the last call, NaN left out, and the rate of updates."""
+        """Means over the updates since the last call, and the rate of updates. What is not finite is left out."""
         count = max((len(values) for values in self._values.values()), default=0)
-        means = {name: _mean(values) for name, values in self._values.items()}
+        means = {name: sum(finite) / len(finite) for name, values in self._values.items() if (finite := _finite(values))}
         means["updates_per_second"] = count / max(time.monotonic() - self._began, 1e-9)
         self._values.clear()
         self._began = time.monotonic()
         return {name: float(f"{value:.6g}") for name, value in means.items()}
 
+    def state(self) -> dict[str, Any]:
+        """What was noted since the last ``mean``, fit for JSON: a resumed run averages over the same updates."""
+        return {"in_a_row": self.in_a_row, "values": {name: _finite(values) for name, values in self._values.items()}}
 
-def _mean(values: list[torch.Tensor | float]) -> float:
-    finite = [number for value in values if math.isfinite(number := float(value))]
-    return sum(finite) / len(finite) if finite else -1.0
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up ``state``."""
+        self.in_a_row = state["in_a_row"]
+        self._values.update({name: list(values) for name, values in state["values"].items()})
+
+
+def _finite(values: list[torch.Tensor | float]) -> list[float]:
+    return [number for value in values if math.isfinite(number := float(value))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from diswm.agents.learner import WorldLearner
-from diswm.contract import Batch
+from diswm.contract import Batch, DiswmError
 from diswm.data.videos import Videos
 from diswm.trainers.meter import Meter
 from diswm.trainers.progress import Interrupt, progress
@@ -36,28 +36,44 @@ class PretrainConfig:
 def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainConfig, seed: int) -> bool:
     """Run until the budget of updates is spent (True) or an interrupt (False); both save."""
     rng = generator(seed, "replay")
+    c, meter, note = run.counters, Meter(config.patience), ""
     if state := run.last_state:
         learner.load_state_dict(state["agent"])
         rng.bit_generator.state = state["sampler"]
-    c, meter, note = run.counters, Meter(config.patience), ""
+        meter.restore(state["meter"])
+        if state["videos"]["hash"] != videos.hash:
+            raise DiswmError(
+                f"{run.folder}: was begun on other videos ({state['videos']['rows']:,} frames, now {videos.rows:,}; or other pictures). "
+                "Restore them, or choose another folder with --out."
+            )
 
     def save() -> None:
-        run.save({"agent": learner.state_dict(), "sampler": rng.bit_generator.state, "videos": {"hash": videos.hash, "rows": videos.rows}})
+        run.save(
+            {
+                "agent": learner.state_dict(),
+                "sampler": rng.bit_generator.state,
+                "meter": meter.state(),
+                "videos": {"hash": videos.hash, "rows": videos.rows},
+            }
+        )
 
+    happened = False
     with Interrupt() as stop, progress("pretrain", config.updates, "updates", done=c.updates) as bar:
         saved = run.seconds
         while c.updates < config.updates and not stop.requested:
             batch: Batch = videos.sample(rng, config.batch, config.length)
             taken = meter.add(learner.update(batch, updates=c.updates))
+            happened = True
             c.updates += 1
             c.skipped_updates += not taken
             if c.updates % config.log_every == 0:
                 values = meter.mean()
                 run.log("update", **values)
-                note = "  ".join(f"{name} {values[f'loss/{name}']:.1f}" for name in learner.weights)
+                note = "  ".join(f"{name} {values[f'loss/{name}']:.1f}" for name in learner.weights if f"loss/{name}" in values)
             bar.update(c.updates, note)
             if run.seconds - saved > config.save_every_seconds:
                 save()
                 saved = run.seconds
-    save()
+    if happened:
+        save()
     return c.updates >= config.updates

@@ -79,8 +79,9 @@ class Interrupt:
     A second Ctrl-C breaks off at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, words: str = "stopping after this step; once more to break off without saving") -> None:
         self.requested = False
+        self.words = words
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupt:
@@ -95,7 +96,7 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        console.print("stopping after this step; once more to break off without saving")
+        console.print(self.words)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -30,6 +30,19 @@ class RandomPolicy:
         return self.rng.uniform(-1, 1, self.act_dim).astype(np.float32)
 
 
+class RandomEpisodes(RandomPolicy):
+    """Uniform actions, drawn anew for each episode from the run's seed and its number: a data set can be taken up."""
+
+    def __init__(self, seed: int, act_dim: int, number: int = 0) -> None:
+        super().__init__(np.random.default_rng(), act_dim)
+        self.seed, self.number = seed, number
+
+    def reset(self) -> None:
+        """Begin the next episode."""
+        self.rng = np.random.default_rng(seed_of(self.seed, "collect_actions", self.number))
+        self.number += 1
+
+
 class Taken(NamedTuple):
     """What one step took and whether it was the last of its episode."""
 

@@ -12,11 +12,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
 import resource
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,19 +28,20 @@ import torch
 
 from diswm import __version__
 from diswm.contract import Counters, DiswmError
+from diswm.data.disk import write_atomically, write_error
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, save_checkpoint
 from diswm.trainers.progress import console
 
 FORMAT = 1
+_ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = ("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds", "wandb", "threads", "out")
 """Settings that a resumed run may change; all others make another run."""
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
+    """Write atomically. DiswmError for a full disk and a folder that may not be written to."""
+    data = (json.dumps(value, indent=1) + "\n").encode()
+    write_atomically(path, lambda file: file.write(data), need=len(data), advice=_ADVICE)
 
 
 def read_config(folder: Path, kind: str | None = None) -> dict[str, Any]:
@@ -62,6 +65,20 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def check_folder(folder: Path, kind: str, config: Mapping[str, Any]) -> None:
+    """DiswmError unless ``folder`` is absent, empty, or a run of this kind and config. Changes nothing."""
+    if (folder / "config.json").exists():
+        before, now = flatten(read_config(folder, kind)["config"]), flatten(config)
+        differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in MAY_CHANGE)
+        if differing:
+            shown = "; ".join(f"{key} is {before.get(key)!r} there, {now.get(key)!r} here" for key in differing[:4])
+            more = f"; {len(differing) - 4} more differ" if len(differing) > 4 else ""
+            advice = "Choose another folder with --out, or the same settings."
+            raise DiswmError(f"{folder}: holds a run of another config: {shown}{more}. {advice}")
+    elif folder.exists() and (not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())):
+        raise DiswmError(f"{folder}: is neither an empty folder nor a run. Choose another folder with --out.")
+
+
 class Run:
     """An open run folder: counters, clock, sinks and checkpoint. Opening a folder that holds a run resumes it."""
 
@@ -71,51 +88,48 @@ class Run:
         self._seconds_before = 0.0
         self._began = time.monotonic()
         self.config = json.loads(json.dumps(config))
-        self.resumed = self._open()
-        self.last_state = self._load() if self.resumed else None
-        self._metrics = (self.folder / "metrics.jsonl").open("a", buffering=1)
+        check_folder(self.folder, kind, self.config)
+        service = _import_wandb() if wandb else None
+        self._new = not (self.folder / "config.json").exists()
+        path = last_checkpoint(self.folder / "checkpoints")
+        self.resumed = path is not None
+        self.last_state = self._load(path) if path else None
+        self._create()
+        self._metrics = (self.folder / "metrics.jsonl").open("ab", buffering=0)
+        there = os.fstat(self._metrics.fileno()).st_size
+        self._metrics.truncate(min(there, self.last_state["metrics_bytes"] if self.last_state else 0))  # what came later comes again
         from torch.utils.tensorboard import SummaryWriter
 
-        self._tensorboard = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.counters.frames or None)
-        self._wandb = _start_wandb(self.folder, self.config) if wandb else None
+        self._tensorboard = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._step + 1 if self.resumed else 0)
+        self._wandb = service and service.init(dir=str(folder), name=self.folder.name, project="diswm", config=self.config, resume="allow")
 
-    def _open(self) -> bool:
-        path = self.folder / "config.json"
-        if path.exists():
-            found = read_config(self.folder, self.kind)["config"]
-            before, now = flatten(found), flatten(self.config)
-            differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in MAY_CHANGE)
-            if differing:
-                shown = "; ".join(f"{key} is {before.get(key)!r} there, {now.get(key)!r} here" for key in differing[:4])
-                advice = "Choose another folder with --out, or the same settings."
-                raise DiswmError(f"{self.folder}: holds a run of another config: {shown}. {advice}")
-        elif self.folder.exists() and any(p for p in self.folder.iterdir() if not p.name.startswith(".")):
-            raise DiswmError(f"{self.folder}: is neither empty nor a run. Choose another folder with --out.")
+    def _create(self) -> None:
         try:
             (self.folder / "media").mkdir(parents=True, exist_ok=True)
-            write_json(path, {"format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config})
         except OSError as error:
-            advice = "Free some space or choose another folder with --out."
-            raise DiswmError(f"{self.folder}: cannot be written ({error.strerror}). {advice}") from error
-        return last_checkpoint(self.folder / "checkpoints") is not None
+            raise DiswmError(f"{self.folder}: cannot be written ({error.strerror}). {_ADVICE}") from error
+        found = {"format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config}
+        write_json(self.folder / "config.json", found)
 
-    def _load(self) -> dict[str, Any]:
-        path = last_checkpoint(self.folder / "checkpoints")
-        assert path is not None
+    def _load(self, path: Path) -> dict[str, Any]:
         state = load_checkpoint(path)
-        self.counters = Counters(**state["counters"])
+        c = self.counters = Counters(**state["counters"])
         self._seconds_before = state["seconds"]
-        self._cut_metrics()
-        c = self.counters
         console.print(f"resuming {self.folder} at {c.frames:,} frames, {c.updates:,} updates ({self.seconds / 60:.0f} min so far)")
         return state
 
-    def _cut_metrics(self) -> None:
-        """Drop what was logged after the checkpoint: it happens again."""
-        path = self.folder / "metrics.jsonl"
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _not_after(line, self.counters)]
-            path.write_text("".join(line + "\n" for line in kept))
+    def discard(self) -> None:
+        """Close, and undo the making of a folder in which nothing has happened yet."""
+        self.close()
+        if self._new:
+            for path in (self.folder / name for name in ("media", "tensorboard", "replay", "metrics.jsonl", "config.json")):
+                path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # hidden files that were there before
+                self.folder.rmdir()
+
+    @property
+    def _step(self) -> int:
+        return self.counters.frames or self.counters.updates
 
     @property
     def seconds(self) -> float:
@@ -126,24 +140,29 @@ class Run:
         """One line of ``metrics.jsonl``; numbers also go to TensorBoard (and W&B), over frames or, without any, updates."""
         c = self.counters
         event = {"kind": kind, "seconds": round(self.seconds, 2), **_counts(c), **values}
-        self._metrics.write(json.dumps(event) + "\n")
-        step = c.frames or c.updates
+        line = (json.dumps(event) + "\n").encode()
+        try:
+            self._metrics.write(line)
+        except OSError as error:
+            raise write_error(error, self.folder, len(line), _ADVICE) from error
         numbers = {name if "/" in name else f"{kind}/{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
         for name, value in numbers.items():
-            self._tensorboard.add_scalar(name, value, step)
+            self._tensorboard.add_scalar(name, value, self._step)
         if self._wandb is not None:
             self._wandb.log({**numbers, **_counts(c)})
 
     def save(self, state: dict[str, Any]) -> None:
         """Checkpoint ``state`` with the counters, atomically; also the cost so far."""
         c = self.counters
-        full = {**state, "counters": dataclasses.asdict(c), "seconds": self.seconds}
+        os.fsync(self._metrics.fileno())
+        logged = os.fstat(self._metrics.fileno()).st_size
+        full = {**state, "counters": dataclasses.asdict(c), "seconds": self.seconds, "metrics_bytes": logged}
         save_checkpoint(self.folder / "checkpoints", f"{c.updates:09d}-{c.steps:09d}", full)
         self.write_cost()
 
     def write_cost(self) -> None:
         """``cost.json``: what the run took so far."""
-        write_json(self.folder / "cost.json", {**_counts(self.counters), "seconds": round(self.seconds, 1), **machine()})
+        write_json(self.folder / "cost.json", {**dataclasses.asdict(self.counters), "seconds": round(self.seconds, 1), **machine()})
 
     def close(self) -> None:
         """Close the sinks."""
@@ -155,14 +174,6 @@ class Run:
 
 def _counts(c: Counters) -> dict[str, int]:
     return {"steps": c.steps, "frames": c.frames, "updates": c.updates, "episodes": c.episodes}
-
-
-def _not_after(line: str, counters: Counters) -> bool:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return False  # the line that a killed run was writing
-    return bool(event.get("steps", 0) <= counters.steps and event.get("updates", 0) <= counters.updates)
 
 
 def peak_rss_bytes() -> int:
@@ -182,9 +193,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _start_wandb(folder: Path, config: dict[str, Any]) -> Any:
+def _import_wandb() -> Any:
     try:
         import wandb
     except ImportError as error:
         raise DiswmError("Weights & Biases is not installed: pip install 'diswm[wandb]', or leave --wandb out.") from error
-    return wandb.init(dir=str(folder), name=folder.name, project="diswm", config=config, resume="allow")
+    return wandb

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-COMPONENTS = ("torch", "replay", "prefill", "train_env", "eval_seen", "eval_unseen", "eval_random", "collect", "media")
+COMPONENTS = ("torch", "replay", "prefill", "train_env", "eval_seen", "eval_unseen", "eval_random", "collect", "media", "collect_actions")
 
 
 def seed_of(seed: int, component: str, index: int = 0) -> int:
