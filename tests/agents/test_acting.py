@@ -91,7 +91,7 @@ def test_acting_filters_as_training_does(make) -> None:
         actions.append(action)
         features.append(state.latent.feature)
     clip, led = torch.from_numpy(images).swapaxes(0, 1), torch.from_numpy(np.stack(actions[:-1], 1))
-    whole = agent.world.observe(clip, led, agent.generator, sample=False).post.feature
+    whole = agent.world.observe(clip, led, None).post.feature
     torch.testing.assert_close(torch.stack(features, 1), whole.detach(), rtol=1e-4, atol=1e-5)
 
 
@@ -100,3 +100,12 @@ def test_load_networks_gives_the_same_policy(make) -> None:
     assert not np.array_equal(play(agent, frames()), play(other, frames()))
     other.load_networks(agent.state_dict()["model"])
     assert np.array_equal(play(agent, frames()), play(other, frames()))
+
+
+def test_evaluation_leaves_the_training_noise_alone() -> None:
+    agent = make()
+    before = agent.generator.get_state()
+    play(agent, frames(), sample=False)
+    assert torch.equal(agent.generator.get_state(), before)
+    play(agent, frames(), sample=True)
+    assert not torch.equal(agent.generator.get_state(), before)

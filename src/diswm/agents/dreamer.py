@@ -116,10 +116,10 @@ class Dreamer(WorldLearner):
             state = PolicyState(self.world.rssm.initial(count), torch.zeros(count, self.world.act_dim, device=self.device))
         keep = torch.from_numpy(~np.asarray(is_first, bool)).to(self.device)[:, None]
         latent = state.latent.map(lambda part: part * keep)
-        latent = self.world.step(frames, state.action * keep, latent, self.generator, sample=sample)
+        generator = self.generator if sample else None  # evaluation leaves the training noise as it was
+        latent = self.world.step(frames, state.action * keep, latent, generator)
         mean, std = self.actor(latent.feature)
-        noise = self.world.noise(self.generator, *mean.shape) * float(sample)
-        action = clip_straight_through(mean + std * noise)
+        action = clip_straight_through(mean + std * self.world.noise(generator, *mean.shape))
         return action.cpu().numpy(), PolicyState(latent, action)
 
     # ---- learning

@@ -78,26 +78,26 @@ class WorldModel(nn.Module):
         """uint8 (..., H, W, C) -> the code of N frames (N, E), N the product of the leading axes."""
         return self.encoder(images_to_input(image))
 
-    def observe(self, image: Tensor, action: Tensor, generator: torch.Generator, *, sample: bool = True) -> Observation:
+    def observe(self, image: Tensor, action: Tensor, generator: torch.Generator | None) -> Observation:
         """Filter windows from a zero state.
 
-        image uint8 (B, T, H, W, C), action (B, T, A); with ``sample`` False code and latent are their means.
+        image uint8 (B, T, H, W, C), action (B, T, A); without a generator code and latent are their means.
         """
         lead = image.shape[:2]
         code = self.encode(image)
         code = type(code)(*(part.unflatten(0, lead) for part in code))
-        embed = code.sample(self.noise(generator, *lead, self.encoder.noise_size) * float(sample))
-        noise = self.noise(generator, *lead, self.rssm.stoch) * float(sample)
+        embed = code.sample(self.noise(generator, *lead, self.encoder.noise_size))
+        noise = self.noise(generator, *lead, self.rssm.stoch)
         # The scan's products are tiny: casting them costs more than it saves.
         with torch.autocast(image.device.type, enabled=False):
             post, prior = self.rssm.observe(embed, action, self.rssm.initial(lead[0]), noise)
         return Observation(code, post, prior)
 
-    def step(self, image: Tensor, action: Tensor, state: Latent, generator: torch.Generator, *, sample: bool) -> Latent:
-        """Filter one more frame of N environments: image uint8 (N, H, W, C), action (N, A) that led to it."""
+    def step(self, image: Tensor, action: Tensor, state: Latent, generator: torch.Generator | None) -> Latent:
+        """Filter one more frame of N environments: image uint8 (N, H, W, C), action (N, A) that led to it; as ``observe``."""
         code = self.encode(image)
-        embed = code.sample(self.noise(generator, len(image), self.encoder.noise_size) * float(sample))
-        noise = self.noise(generator, len(image), 1, self.rssm.stoch) * float(sample)
+        embed = code.sample(self.noise(generator, len(image), self.encoder.noise_size))
+        noise = self.noise(generator, len(image), 1, self.rssm.stoch)
         post, _ = self.rssm.observe(embed[:, None], action[:, None], state, noise)
         return post.map(lambda part: part[:, 0])
 
@@ -116,6 +116,8 @@ class WorldModel(nn.Module):
                 columns = tuple(slice(n) for n in value.shape)
                 ours[name][columns].copy_(value)
 
-    def noise(self, generator: torch.Generator, *shape: int) -> Tensor:
-        """Standard normal numbers on the model's device, from the given generator."""
+    def noise(self, generator: torch.Generator | None, *shape: int) -> Tensor:
+        """Standard normal numbers from the generator, on its device; zeros without one, so that samples are means."""
+        if generator is None:
+            return self.rssm.inp.weight.new_zeros(shape)
         return torch.randn(shape, generator=generator, device=generator.device)

@@ -24,7 +24,7 @@ def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Any]
     world = learner.world.eval()
     image = torch.from_numpy(batch["image"]).to(learner.device)
     action = learner.actions({name: torch.from_numpy(value).to(learner.device) for name, value in batch.items()})
-    post = world.observe(image, action, learner.generator, sample=False).post
+    post = world.observe(image, action, None).post
     start = post.map(lambda part: part[:, context - 1])
     noise = post.stoch.new_zeros(post.stoch[:, context:].shape)
     ahead = world.rssm.imagine(start, action[:, context:], noise)
