@@ -102,7 +102,7 @@ def test_load_networks_gives_the_same_policy(make) -> None:
     assert np.array_equal(play(agent, frames()), play(other, frames()))
 
 
-def test_evaluation_leaves_the_training_noise_alone() -> None:
+def test_evaluation_leaves_the_training_noise_alone(make) -> None:
     agent = make()
     before = agent.generator.get_state()
     play(agent, frames(), sample=False)
