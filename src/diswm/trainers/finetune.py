@@ -128,7 +128,7 @@ class Trainer:
                 bar.update(c.frames)
         if happened:
             self.save()
-        return self._due() is None
+        return self._due() is None and not stop.requested
 
     def _due(self) -> Callable[[Bar, Interrupt], None] | None:
         """What comes next: an update, an evaluation, a step or, at the end of the budget, nothing."""

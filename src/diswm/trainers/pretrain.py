@@ -76,4 +76,4 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
                 saved = run.seconds
     if happened:
         save()
-    return c.updates >= config.updates
+    return c.updates >= config.updates and not stop.requested
