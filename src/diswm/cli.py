@@ -121,7 +121,7 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
     Also returns the names that the file or flags set.
     """
     from diswm.config import flat, merge, read_yaml
-    from diswm.presets import DEFAULT, PRESETS, preset
+    from diswm.presets import DEFAULT, PRESETS, apply_preset
 
     args = ["--env.task" + arg.removeprefix("--task") if arg.split("=")[0] == "--task" else arg for arg in args]
     chosen, args = _take(args, "--preset")
@@ -134,7 +134,7 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
             raise DiswmError(f"Two methods are named: {name} and --method {flag}. Name one.")
         config = apply_method(config, str(name or flag or settings.pop("method", config.method)))
         settings.pop("method", None)
-    config = merge(merge(config, preset(chosen or DEFAULT, verb)), settings)
+    config = merge(apply_preset(config, chosen or DEFAULT, verb), settings)
     _check_flags(args, list(flat(config)))
     head = " [METHOD]" if apply_method else ""
     text = (

@@ -12,7 +12,7 @@ from diswm import api
 from diswm.config import CollectRun, PretrainRun, TrainRun, merge
 from diswm.contract import DiswmError
 from diswm.methods import for_pretraining, for_training
-from diswm.presets import preset
+from diswm.presets import apply_preset
 from diswm.report import write_report
 from diswm.trainers.progress import console
 from diswm.trainers.run import peak_rss_bytes, write_json
@@ -27,7 +27,7 @@ class Stages:
         if self.path.exists():
             try:
                 self.state |= json.loads(self.path.read_text())
-            except ValueError as error:
+            except (OSError, ValueError, TypeError) as error:
                 raise DiswmError(f"{self.path}: cannot be read ({error}). Remove {folder} and start the demo again.") from error
             if self.state["settings"] != settings:
                 raise DiswmError(f"{folder}: holds a demo with {self.state['settings']}, not {settings}. Choose another folder with --out.")
@@ -63,10 +63,10 @@ def demo(out: Path, *, seed: int = 0, tiny: bool = False) -> bool:
     name = "tiny" if tiny else "demo"
     videos, teacher, agent = out / "videos", out / "teacher", out / "agent"
     common = {"seed": seed}
-    first = merge(merge(CollectRun(), preset(name, "collect")), {**common, "out": str(videos)})
-    second = merge(for_pretraining(PretrainRun(), "diswm"), preset(name, "pretrain"))
+    first = merge(apply_preset(CollectRun(), name, "collect"), {**common, "out": str(videos)})
+    second = apply_preset(for_pretraining(PretrainRun(), "diswm"), name, "pretrain")
     second = merge(second, {**common, "videos": [str(videos)], "out": str(teacher)})
-    third = merge(for_training(TrainRun(), "diswm"), preset(name, "train"))
+    third = apply_preset(for_training(TrainRun(), "diswm"), name, "train")
     third = merge(third, {**common, "teacher": str(teacher), "out": str(agent)})
     try:
         out.mkdir(parents=True, exist_ok=True)

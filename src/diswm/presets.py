@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from diswm.config import unknown
+from diswm.config import merge, unknown
 
+Config = TypeVar("Config")
 Preset = Mapping[str, Mapping[str, Any]]
 
 DEFAULT = "cpu"
@@ -85,3 +86,10 @@ def preset(name: str, verb: str) -> Mapping[str, Any]:
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return PRESETS[name].get(verb, {})
+
+
+def apply_preset(config: Config, name: str, verb: str) -> Config:
+    """The config with this preset's changes, less the schedules of terms that its method does not have."""
+    terms = getattr(config, "weights", {})
+    changes = {key: value for key, value in preset(name, verb).items() if not key.startswith("anneal.") or key.split(".")[1] in terms}
+    return merge(config, changes)

@@ -1,0 +1,390 @@
+"""The command line: precedence of settings, and one line for every mistake, with nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+import torch
+
+import diswm
+from diswm import api
+from diswm.agents import Dreamer
+from diswm.cli import VERBS, main
+from diswm.config import CollectRun, PretrainRun, TrainRun, flat
+from diswm.data.episodes import save_episode
+
+Refused = Callable[..., str]
+TOY = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.TRAIN.items())]
+VIDEO = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.VIDEO.items())]
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run the command line where it must complain; what it said, after "diswm: error: "."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str | Path) -> str:
+        before = small.tree(tmp_path)
+        capsys.readouterr()
+        assert main([str(arg) for arg in args]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("diswm: error: "), err
+        assert err.count("\n") == 1, err
+        assert err.endswith("\n")
+        assert "Traceback" not in err
+        assert small.tree(tmp_path) == before, "something was written or lost"
+        return err.removeprefix("diswm: error: ").strip()
+
+    return run
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """The config that a command line leads to."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> Any:
+        found: list[Any] = []
+        for verb in ("collect", "pretrain", "train"):
+            monkeypatch.setattr(api, verb, lambda config: (found.append(config), True)[1])
+        assert main(args) == 0
+        return found[0]
+
+    return run
+
+
+# ---- help
+
+
+def test_overview_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for args in ([], ["--help"], ["help"]):
+        assert main(args) == 0
+        out = capsys.readouterr().out
+        assert all(f"  {verb} " in out for verb in VERBS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"diswm {diswm.__version__}\n"
+
+
+@pytest.mark.parametrize(("verb", "config"), [("collect", CollectRun()), ("pretrain", PretrainRun()), ("train", TrainRun())])
+def test_help_shows_every_setting(verb: str, config: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert not end.value.code
+    out = capsys.readouterr().out
+    missing = [name for name in flat(config) if f"--{name.replace('_', '-')}" not in out.replace("no-", "")]
+    assert missing == []
+    assert "--preset paper|cpu|demo|tiny" in out
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "traverse", "report", "demo", "doctor"])
+def test_help_of_small_verbs(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert not end.value.code
+    assert "--out" in capsys.readouterr().out or verb == "traverse"
+
+
+# ---- precedence
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_preset(configured: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("train: {frames: 111, batch: 3}\nmodel.z_dim: 7\nseed: 5\n")
+    assert configured("train", "no_distill").train.frames == 100_000  # the default preset, cpu
+    assert configured("train", "no_distill", "--preset", "paper").train.frames == 1_000_000
+    assert configured("train", "no_distill", "--preset=tiny").train.frames == 1_000
+    found = configured("train", "no_distill", "--config", "run.yaml", "--train.frames", "222")
+    assert (found.train.frames, found.train.batch, found.model.z_dim, found.seed) == (222, 3, 7, 5)
+    assert found.train.length == 32, "the preset's, where neither says otherwise"
+    assert "distill" not in found.weights
+
+
+def test_the_method_may_stand_first_or_in_the_file(configured: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("method: dreamerv2\n")
+    for args in (["dreamerv2"], ["--method", "dreamerv2"], ["--method=dreamerv2"], ["--config", "run.yaml"]):
+        found = configured("train", *args)
+        assert (found.method, found.model.encoder) == ("dreamerv2", "plain")
+        assert "beta" not in found.weights
+    found = configured("train", "no_distill", "--config", "run.yaml")
+    assert (found.method, found.model.encoder) == ("no_distill", "gaussian"), "what is typed wins"
+    assert "beta" in found.weights
+    assert configured("train").method == "diswm"
+    assert configured("pretrain", "no_disentangle").weights.keys() == {"image", "dyn", "rep"}
+
+
+def test_task_is_short_for_env_task(configured: Callable[..., Any]) -> None:
+    assert configured("train", "no_distill", "--task", "toy").env.task == "toy"
+    assert configured("train", "no_distill", "--task=toy").env.task == "toy"
+    assert configured("collect", "--task", "toy").env.task == "toy"
+
+
+def test_a_run_has_a_folder_of_its_own_unless_one_is_named(configured: Callable[..., Any], tmp_path: Path) -> None:
+    assert configured("train", "no_distill", "--task", "toy", "--seed", "3").out == Path("runs/toy_no_distill_3")
+    assert configured("train", "no_distill", "--out", "x").out == Path("x")
+    assert configured("pretrain", "diswm", "--seed", "1").out == Path("runs/teacher_diswm_1")
+    (tmp_path / "run.yaml").write_text("out: here\n")
+    assert configured("train", "no_distill", "--config", "run.yaml").out == Path("here")
+
+
+@pytest.mark.parametrize("method", ["diswm", "paper", "no_distill", "no_disentangle", "dreamerv2", "dv2_finetune"])
+@pytest.mark.parametrize("preset", ["paper", "cpu", "demo", "tiny"])
+def test_presets_apply_to_every_verb_and_method(configured: Callable[..., Any], preset: str, method: str) -> None:
+    found = configured("train", method, "--preset", preset)
+    assert found.anneal.keys() <= found.weights.keys()
+    assert configured("pretrain", method, "--preset", preset).method == method
+    assert configured("collect", "--preset", preset).collect.frames > 0
+
+
+def test_flags_reach_the_tables(configured: Callable[..., Any]) -> None:
+    found = configured("train", "diswm", "--weights.beta", "2", "--anneal.distill.over", "7", "--env.distract.colours", "set2")
+    assert (found.weights["beta"], found.anneal["distill"].over, found.env.distract.colours) == (2.0, 7, "set2")
+
+
+# ---- the whole way
+
+
+def test_train_evaluate_traverse_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "agent"
+    args = ["train", "no_distill", *TOY, f"--out={out}", "--train.frames=200", "--train.eval-every=1000", "--eval.episodes=1"]
+    assert main(args) == 0
+    assert main(["evaluate", str(out), "--episodes", "1", "--device", "cpu"]) == 0
+    assert str(out / "evaluation.json") in capsys.readouterr().out
+    assert main(["traverse", str(out), "--device", "cpu"]) == 0
+    assert str(out / "media" / "traversal.npz") in capsys.readouterr().out
+    assert main(["report", str(out)]) == 0
+    assert (out / "report.html").stat().st_size > 1000
+    assert json.loads((out / "summary.json").read_text())["returns"].keys() >= {"random", "trained_seen", "trained_unseen"}
+
+
+def test_an_interrupt_is_exit_code_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(api, "train", lambda config: False)
+    assert main(["train", "no_distill"]) == 130
+
+    def broken_off(config: Any) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "train", broken_off)
+    assert main(["train", "no_distill"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refused: Refused) -> None:
+    def full(config: Any) -> bool:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(api, "train", full)
+    assert "somewhere: No space left" in refused("train", "no_distill")
+    monkeypatch.setattr(api, "train", lambda config: [][0])
+    with pytest.raises(IndexError):  # a bug of ours stays one
+        main(["train", "no_distill"])
+
+
+# ---- names and values
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["trian"], "no verb 'trian'. Did you mean train"),
+        (["train", "diswn"], "no method 'diswn'. Did you mean diswm"),
+        (["pretrain", "papper"], "no method 'papper'. Did you mean paper"),
+        (["train", "no_distill", "--task", "toyy"], "no task 'toyy'. Did you mean toy"),
+        (["collect", "--task", "waker_walk"], "no task 'waker_walk'. Did you mean walker_walk"),
+        (["train", "--preset", "tny"], "no preset 'tny'. Did you mean tiny"),
+        (["train", "--preset"], "--preset needs a value"),
+        (["train", "--preset", "--seed", "1"], "--preset needs a value"),
+        (["train", "--config"], "--config needs a value"),
+        (["train", "--train.frams", "3"], "no setting '--train.frams'. Did you mean --train.frames"),
+        (["train", "no_distill", "--method", "diswm"], "Two methods are named"),
+        (["train", "no_distill", "--weights.distill", "3"], "no setting '--weights.distill'"),
+        (["train", "--train.frames", "many"], "--train.frames"),
+        (["train", "--unseen", "set3"], "--unseen"),
+        (["train", "diswm", "stray"], "stray"),
+        (["train", "no_distill", "--train.frames"], "--train.frames"),
+        (["train", "no_distill", "--train.batch", "0"], "train.batch=0 must be a number above 0"),
+        (["train", "no_distill", "--learner.lr", "nan"], "learner.lr=nan"),
+        (["train", "no_distill", "--env.action-repeat", "0"], "action_repeat=0 must be an integer from 1"),
+        (["train", "no_distill", "--task", "toy", "--env.image-size", "32"], "64 x 64 x 3"),
+        (["train", "no_distill", "--task", "toy", "--device", "cuda"], "device 'cuda' cannot be used"),
+        (["train", "no_distill", "--task", "toy", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["train", "diswm", "--task", "toy"], "needs a video model: pretrain one"),
+        (["train", "no_distill", "--task", "toy", "--train.length", "52"], "have at most 51 rows"),
+        (["pretrain"], "no videos to learn from"),
+        (["pretrain", "--task", "toy"], "no setting"),
+        (["evaluate"], "needs the folder of a run"),
+        (["evaluate", "nothing", "--episode", "2"], "Did you mean --episodes"),
+        (["evaluate", "nothing", "--episodes", "two"], "--episodes"),
+        (["evaluate", "nothing"], "nothing: is not a run"),
+        (["traverse", "nothing"], "nothing: is not a run"),
+        (["report", "nothing"], "nothing"),
+        (["train", "no_distill", "--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["collect", "--task", "toy", "--collect.policy", "nobody"], "nobody: is not a run"),
+        (["collect", "--task", "toy", "--collect.frames", "0"], "collect.frames=0"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_mistakes(refused: Refused, args: list[str], words: str) -> None:
+    if "cuda" in args and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    assert words in refused(*args)
+
+
+def test_wandb_that_is_not_installed(refused: Refused, monkeypatch: pytest.MonkeyPatch, videos: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+    assert "pip install 'diswm[wandb]'" in refused("train", "no_distill", *TOY, "--wandb", "--out=x")
+    assert "pip install 'diswm[wandb]'" in refused("pretrain", *VIDEO, f"--videos={videos}", "--wandb", "--out=x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("trian: {frames: 3}", "no setting 'trian'"),
+        ("train: {fames: 3}", "Did you mean train.frames"),
+        ("train: {frames: many}", "train.frames='many'"),
+        ("train: [", "cannot be read"),
+        ("- train", "expected settings"),
+        ("", "expected settings"),
+        ("method: nobody", "no method 'nobody'"),
+        ("method: dreamerv2\nweights: {distill: 1}", "The method dreamerv2 has the terms"),
+        ("method: no_distill\nanneal: {distill: {over: 3}}", "schedules without a term: distill"),
+        ("train.frames: 3\ntrain: 4", "train"),
+    ],
+)
+def test_files_of_settings(refused: Refused, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "run.yaml").write_text(text)
+    assert words in refused("train", "--config", "run.yaml")
+
+
+# ---- teachers
+
+
+def test_teachers_that_do_not_fit(refused: Refused, teacher: Path, agent: Path, tmp_path: Path) -> None:
+    train = ["train", "diswm", *TOY, "--out=x"]
+    assert "nowhere: is not a run" in refused(*train, "--teacher", "nowhere")
+    assert "is a run of `diswm train`" in refused(*train, "--teacher", agent)
+    (tmp_path / "file").write_text("")
+    assert "file: is not a run" in refused(*train, "--teacher", "file")
+    words = refused(*train, "--model.z-dim=5", "--teacher", teacher)
+    assert "the teacher has z_dim 4, this run 5" in words
+    assert "--model.z-dim 4" in words
+    assert "the teacher has encoder gaussian, this run plain" in refused("train", "dv2_finetune", *TOY, "--out=x", "--teacher", teacher)
+    begun = tmp_path / "begun"
+    shutil.copytree(teacher, begun)
+    shutil.rmtree(begun / "checkpoints")
+    assert "has no checkpoint yet" in refused(*train, "--teacher", begun)
+    (begun / "config.json").write_text("{")
+    assert "is not a run" in refused(*train, "--teacher", begun)
+    (begun / "config.json").write_text('{"format": 1, "kind": "pretrain", "config": {"strange": 1}}')
+    assert "no setting 'strange'" in refused(*train, "--teacher", begun)
+
+
+# ---- videos
+
+
+def noise(rows: int, size: int = 64) -> dict[str, np.ndarray]:
+    return {"image": np.random.default_rng(rows).integers(0, 256, (rows, size, size, 3), np.uint8)}
+
+
+def test_videos_that_cannot_be_used(refused: Refused, tmp_path: Path) -> None:
+    pretrain = ["pretrain", *VIDEO, "--out=x"]
+    assert "nowhere: is not a folder" in refused(*pretrain, "--videos", "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "No episodes in empty" in refused(*pretrain, "--videos", "empty")
+    (tmp_path / "file").write_text("")
+    assert "file: is not a folder" in refused(*pretrain, "--videos", "file")
+    save_episode(tmp_path / "short", noise(4))
+    assert "the longest of 1 has 4 rows, the window 5" in refused(*pretrain, "--videos", "short")
+    save_episode(tmp_path / "large", noise(9, 32))
+    assert "64 x 64 x 3; the data set large has (32, 32, 3)" in refused(*pretrain, "--videos", "large")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "one.npz").write_bytes(b"not a zip")
+    np.savez(tmp_path / "bad" / "two.npz", reward=np.zeros(9))
+    words = refused(*pretrain, "--videos", "bad")
+    assert "None of 2 files can be used" in words
+    assert "one.npz" in words
+
+
+def test_bad_files_among_good_ones_are_named_and_left_out(tmp_path: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(videos, mixed)
+    first, _, _ = sorted(mixed.glob("*.npz"))
+    first.write_bytes(first.read_bytes()[:3000])
+    np.savez(mixed / "strange.npz", reward=np.zeros(9))
+    assert main(["pretrain", *VIDEO, f"--videos={mixed}", f"--out={tmp_path / 'x'}", "--pretrain.updates=2"]) == 0
+    said = capsys.readouterr()
+    assert first.name in said.out
+    assert "strange.npz" in said.out
+    assert "left out 2 of 4 video files" in said.out
+    assert "Warning" not in said.err
+
+
+# ---- folders
+
+
+def test_folders_of_others(refused: Refused, tmp_path: Path, agent: Path, teacher: Path, videos: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    assert "neither an empty folder nor a run" in refused("train", "no_distill", *TOY, "--out=mine")
+    assert "neither an empty folder nor a run" in refused("pretrain", *VIDEO, f"--videos={videos}", "--out=mine")
+    assert "neither an empty folder nor a run" in refused("train", "no_distill", *TOY, "--out=mine/thesis.tex")
+    shutil.copytree(agent, tmp_path / "agent")
+    words = refused("train", "diswm", *TOY, "--out=agent", f"--teacher={teacher}", "--seed=1", "--train.batch=3")
+    assert "seed is 0 there, 1 here" in words
+    assert "train.batch is 2 there, 3 here" in words
+    assert "is a run of `diswm train`" in refused("pretrain", *VIDEO, f"--videos={videos}", "--out=agent")
+    (tmp_path / "agent" / "config.json").write_text("[]")
+    assert "is not a run" in refused("train", "diswm", *TOY, "--out=agent", f"--teacher={teacher}")
+
+
+def test_a_folder_of_videos_is_not_mixed(refused: Refused, tmp_path: Path, videos: Path) -> None:
+    shutil.copytree(videos, tmp_path / "videos")
+    collect = ["collect", "--task=toy", "--out=videos", "--collect.frames=400"]
+    assert "holds videos with seed 0, not 1" in refused(*collect, "--seed=1")
+    assert "holds videos with task toy, not toy_sparse" in refused("collect", "--task=toy_sparse", "--out=videos")
+
+
+def test_folders_that_are_no_finished_agent(refused: Refused, tmp_path: Path, teacher: Path, agent: Path) -> None:
+    shutil.copytree(teacher, tmp_path / "teacher")
+    assert "is a run of `diswm pretrain`" in refused("evaluate", "teacher")
+    shutil.copytree(agent, tmp_path / "agent")
+    assert "episodes=0" in refused("evaluate", "agent", "--episodes", "0")
+    shutil.rmtree(tmp_path / "agent" / "checkpoints")
+    assert "has no checkpoint yet" in refused("evaluate", "agent")
+    assert "has no checkpoint yet" in refused("traverse", "agent")
+    for verb in ("evaluate", "traverse", "report"):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        assert "other" in refused(verb, "other")
+
+
+def test_traversing_a_plain_encoder(refused: Refused, tmp_path: Path) -> None:
+    assert main(["train", "dreamerv2", *TOY, "--out=plain", "--train.frames=60", "--eval.episodes=1"]) == 0
+    assert "no Gaussian code to traverse" in refused("traverse", "plain", "--device", "cpu")
+
+
+def test_a_replay_that_cannot_be_made(refused: Refused) -> None:
+    assert "disk" in refused("train", "no_distill", *TOY, "--out=x", "--train.replay-rows=100000000000", "--train.replay-gb=1e9")
+    assert "holds nothing" in refused("train", "no_distill", *TOY, "--out=x", "--train.replay-gb=1e-9")
+
+
+def test_three_lines_to_act(agent: Path) -> None:
+    loaded = diswm.load(agent)
+    assert isinstance(loaded, Dreamer)
+    assert loaded.device.type == "cpu"
+    loaded.reset()
+    action = loaded.act(np.zeros((64, 64, 3), np.uint8))
+    assert (action.shape, action.dtype) == ((2,), np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+    first = [loaded.act(frame) for frame in image]
+    assert all((np.abs(action) <= 1).all() for action in first)
+    loaded.reset()
+    again = [loaded.act(frame) for frame in np.concatenate([np.zeros_like(image[:1]), image])]
+    np.testing.assert_array_equal(first, again[1:])
+    loaded.reset()
+    assert not np.array_equal(loaded.act(image[5]), first[5]), "it remembers what it saw"

@@ -1,0 +1,67 @@
+"""Presets fit the configs of their verbs, with every method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from diswm import envs
+from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, flat, merge
+from diswm.contract import DiswmError
+from diswm.methods import METHODS, for_pretraining, for_training
+from diswm.presets import DEFAULT, PRESETS, apply_preset, preset
+from diswm.trainers.finetune import updates_due
+
+VERBS = ("collect", "pretrain", "train")
+
+
+def config(verb: str, method: str) -> Any:
+    if verb == "collect":
+        return CollectRun()
+    return for_pretraining(PretrainRun(), method) if verb == "pretrain" else for_training(TrainRun(), method)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_fits_every_verb(name: str, verb: str) -> None:
+    method = "diswm"  # its schedule is what the demo preset shortens
+    found = apply_preset(config(verb, method), name, verb)
+    check_numbers(found)
+    changed = preset(name, verb)
+    assert {key: flat(found)[key] for key in changed} == dict(changed)
+    if verb != "pretrain":
+        assert found.env.task in envs.tasks()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_fits_every_method(name: str, method: str) -> None:
+    for verb in ("pretrain", "train"):
+        found = apply_preset(config(verb, method), name, verb)
+        assert not getattr(found, "anneal", {}).keys() - found.weights.keys(), "a schedule without a term"
+
+
+def test_the_paper_preset_is_the_configs_own_defaults() -> None:
+    assert all(preset("paper", verb) == {} for verb in VERBS)
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(DiswmError, match=r"no preset 'dmo'. Did you mean demo"):
+        preset("dmo", "train")
+
+
+@pytest.mark.parametrize("name", ["cpu", "demo", "tiny"])
+def test_presets_learn_before_they_end(name: str) -> None:
+    train = merge(for_training(TrainRun(), "diswm"), preset(name, "train"))
+    steps = train.train.frames // train.env.action_repeat
+    assert updates_due(train.train, steps) > 0
+    assert train.train.frames >= train.train.eval_every
+    assert train.env.time_limit // train.env.action_repeat + 1 >= train.train.length
+    assert train.train.prefill_steps >= train.env.time_limit // train.env.action_repeat, "an episode is there when learning begins"
+    model = merge(for_pretraining(PretrainRun(), "diswm"), preset(name, "pretrain")).model
+    assert model.z_dim == train.model.z_dim, "the teacher of a preset fits its student"
+
+
+def test_the_default_is_a_preset() -> None:
+    assert DEFAULT in PRESETS
