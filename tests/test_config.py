@@ -104,7 +104,8 @@ def test_videos_must_be_a_list() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("train.batch", 0), ("train.update_every", 0), ("train.eval_every", 0), ("eval.episodes", 0), ("eval.at_once", -1), ("train.frames", -5),
+    [("train.batch", 0), ("train.update_every", 0), ("train.eval_every", 0), ("eval.episodes", 0), ("eval.at_once", -1),
+     ("train.frames", -5),
      ("learner.lr", float("nan")), ("weights.image", float("inf")), ("weights.image", -1.0), ("seed", -1), ("model.z_dim", 0),
      ("dreamer.horizon", 1), ("threads", -1), ("train.replay_gb", 0.0), ("train.patience", 0)],
 )  # fmt: skip

@@ -1,0 +1,127 @@
+"""The verbs as functions, and reading runs back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+import torch
+
+import diswm
+from diswm import api
+from diswm.build import last_counters, load, load_learner, load_video_model
+from diswm.config import PretrainRun, TrainRun, from_dict
+from diswm.contract import DiswmError
+from diswm.data.videos import Videos
+from diswm.trainers.run import Run, read_config
+
+
+def test_a_run_explains_itself(agent: Path, teacher: Path) -> None:
+    found = read_config(agent, "train")
+    config = from_dict(TrainRun, found["config"])
+    assert config == small.train_config(agent, "diswm", teacher=str(teacher))
+    assert found["version"] == diswm.__version__
+    assert from_dict(PretrainRun, read_config(teacher, "pretrain")["config"]).method == "diswm"
+    assert last_counters(agent) == {"steps": 150, "frames": 300, "updates": 25, "episodes": 3, "skipped_updates": 0}
+    assert {path.name for path in agent.iterdir()} == {
+        *("config.json", "metrics.jsonl", "checkpoints", "replay", "media", "tensorboard", "evaluation.json", "cost.json")
+    }
+    assert list((agent / "tensorboard").iterdir())
+
+
+def test_a_loaded_agent_is_the_one_that_was_trained(agent: Path) -> None:
+    one, two = load(agent), load_learner(agent, "cpu")
+    assert all(torch.equal(value, two.world.state_dict()[name]) for name, value in one.world.state_dict().items())
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    np.testing.assert_array_equal(one.act(image), two.act(image))  # type: ignore[attr-defined]
+
+
+def test_a_video_model_is_frozen_and_has_no_actions(teacher: Path) -> None:
+    world = load_video_model(teacher)
+    assert (world.act_dim, len(world.heads), world.training) == (0, 0, False)
+    assert not any(param.requires_grad for param in world.parameters())
+
+
+def test_collected_videos_hold_images_and_factors_alone(videos: Path) -> None:
+    manifest = json.loads((videos / "manifest.json").read_text())
+    assert (manifest["frames"], manifest["episodes"], manifest["task"]) == (300, 3, "toy")
+    for path in videos.glob("*.npz"):
+        names = set(np.load(path).files)
+        assert "image" in names
+        assert all(name == "image" or name.startswith("factor.") for name in names)
+    read = Videos(videos, length=5)
+    assert not np.array_equal(read.episode(0)["image"], read.episode(1)["image"])
+
+
+def test_videos_of_a_trained_agent(agent: Path, tmp_path: Path) -> None:
+    out = tmp_path / "videos"
+    assert api.collect(small.collect_config(out, collect__frames=100, collect__policy=str(agent)))
+    assert json.loads((out / "manifest.json").read_text())["source"] == f"agent {agent}"
+    with pytest.raises(DiswmError, match="holds videos with source"):
+        api.collect(small.collect_config(out, collect__frames=200))
+
+
+def test_a_config_without_its_methods_terms_is_refused(tmp_path: Path) -> None:
+    bare = dataclasses.replace(small.train_config(tmp_path / "x"), weights={})
+    with pytest.raises(DiswmError, match="for_training"):
+        api.train(bare)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("method", ["paper", "no_disentangle", "dv2_finetune"])
+def test_methods_with_a_teacher_train(method: str, videos: Path, tmp_path: Path) -> None:
+    assert api.pretrain(small.pretrain_config(tmp_path / "teacher", videos, method, pretrain__updates=2))
+    changes = {"train__frames": 130, "train__eval_every": 1000, "eval__episodes": 1}
+    assert api.train(small.train_config(tmp_path / "agent", method, teacher=str(tmp_path / "teacher"), **changes))
+    lines = [line for line in small.events(tmp_path / "agent") if line["kind"] == "update"]
+    assert lines
+    assert ("loss/distill" in lines[-1]) == (method != "dv2_finetune")
+    assert ("loss/beta" in lines[-1]) == (method == "paper")
+
+
+def test_traversing_other_videos(agent: Path, videos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "agent"
+    shutil.copytree(agent, folder)
+    path = api.traverse(folder, videos=videos, device="cpu")
+    found = np.load(path)
+    assert found["images"].shape == (4, 9, 64, 64, 3)
+    assert found["kl"].shape == (4,)
+
+
+# ---- the run folder
+
+
+def test_discard_leaves_nothing_of_a_new_run_and_all_of_an_old_one(tmp_path: Path, agent: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".hidden").write_text("x")
+    Run(tmp_path / "new", "train", {"seed": 0}).discard()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [".hidden"]
+    Run(tmp_path / "other", "train", {"seed": 0}).discard()
+    assert not (tmp_path / "other").exists()
+    shutil.copytree(agent, tmp_path / "agent")
+    before = {name: data for name, data in small.tree(tmp_path / "agent").items() if "tfevents" not in name}
+    Run(tmp_path / "agent", "train", read_config(agent)["config"]).discard()
+    assert {name: data for name, data in small.tree(tmp_path / "agent").items() if "tfevents" not in name} == before
+
+
+def test_budgets_and_clocks_may_change_and_all_else_may_not(tmp_path: Path) -> None:
+    config = {"seed": 0, "train": {"frames": 1, "batch": 2, "save_every_seconds": 3}, "threads": 0}
+    Run(tmp_path / "run", "train", config).close()
+    Run(tmp_path / "run", "train", {**config, "threads": 4, "train": {"frames": 9, "batch": 2, "save_every_seconds": 1}}).close()
+    assert read_config(tmp_path / "run")["config"]["train"]["frames"] == 9
+    with pytest.raises(DiswmError, match=r"train.batch is 2 there, 5 here"):
+        Run(tmp_path / "run", "train", {**config, "train": {"frames": 9, "batch": 5, "save_every_seconds": 1}})
+    with pytest.raises(DiswmError, match=r"new is None there, 1 here"):
+        Run(tmp_path / "run", "train", {**config, "new": 1})
+
+
+def test_a_run_of_another_format_or_kind(tmp_path: Path) -> None:
+    for text in ("{}", "[]", "{", '{"format": 99, "kind": "train", "config": {}}', '{"format": 1, "kind": "train", "config": 3}'):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(DiswmError, match="is not a run"):
+            read_config(tmp_path)

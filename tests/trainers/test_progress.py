@@ -1,0 +1,62 @@
+"""Progress is said where there is no terminal, and signals wait for a good moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import small
+
+from diswm import api
+from diswm.trainers import progress
+from diswm.trainers.progress import Bar, Interrupt
+
+
+def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar("train", 1000, "frames", every=0.0)
+    bar.update(250, "image 3")
+    bar.update(500)
+    bar.close()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("train: 250/1,000  ")
+    assert first.endswith("image 3")
+    assert " frames/s " in first
+    assert second.startswith("train: 500/1,000  ")
+    assert second.endswith("image 3"), "a note stays"
+
+
+def test_seldom_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Bar("train", 10, "frames", every=1e9)
+    for count in range(10):
+        bar.update(count)
+    assert capsys.readouterr().out == ""
+
+
+def test_every_long_stage_shows_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    original = Bar.__init__
+
+    def eager(self: Bar, *args: object, **kwargs: object) -> None:
+        original(self, *args, **{**kwargs, "every": 0.0})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(progress.Bar, "__init__", eager)
+    api.collect(small.collect_config(tmp_path / "videos", collect__frames=100))
+    api.pretrain(small.pretrain_config(tmp_path / "teacher", tmp_path / "videos", pretrain__updates=2))
+    api.train(small.train_config(tmp_path / "agent", "diswm", teacher=str(tmp_path / "teacher"), train__frames=130))
+    out = capsys.readouterr().out
+    for start in ("collect: ", "read videos: 1/1", "pretrain: 2/2", "train: 130/130", "evaluate, random: ", "evaluate, unseen: "):
+        assert any(line.startswith(start) for line in out.splitlines()), start
+    assert "evaluating: 0 episodes done" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_is_noted_and_a_second_breaks_off(number: int) -> None:
+    before = signal.getsignal(number)
+    with Interrupt("stopping") as stop:
+        assert not stop.requested
+        os.kill(os.getpid(), number)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
