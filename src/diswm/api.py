@@ -23,7 +23,7 @@ from diswm.methods import check_terms, method
 from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.collect import collect as run_collect
-from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, mean_actor, random_actor, undisturbed
+from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, mean_actor, random_actor
 from diswm.trainers.evaluate import evaluate as run_evaluate
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
@@ -201,13 +201,11 @@ class _Evaluations:
 
     def seen(self, agent: Dreamer, watch: Watch) -> Evaluation:
         """On the training colours."""
-        with undisturbed(agent):
-            return run_evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch)
+        return run_evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch)
 
     def unseen(self, agent: Dreamer, watch: Watch) -> Evaluation:
         """On the colours never trained on."""
-        with undisturbed(agent):
-            return run_evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
+        return run_evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
 
     def random(self, agent: Dreamer, watch: Watch) -> Evaluation:
         """Random actions, as many numbers as the agent's, on the training colours."""
@@ -315,8 +313,7 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
 
 def _look(folder: Path, learner: WorldLearner, batch: dict[str, np.ndarray]) -> None:
     context = min(5, batch["image"].shape[1] // 2)
-    with undisturbed(learner):
-        np.savez_compressed(folder / "media" / "prediction.npz", **media.predict(learner, batch, context))
+    np.savez_compressed(folder / "media" / "prediction.npz", **media.predict(learner, batch, context))
     _traversal(folder, learner, batch["image"])
 
 

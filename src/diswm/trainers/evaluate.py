@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from diswm.agents.dreamer import Dreamer, PolicyState
-from diswm.agents.learner import WorldLearner
 from diswm.contract import Array, Env
 
 
@@ -54,16 +52,6 @@ def random_actor(rng: np.random.Generator, act_dim: int) -> Actor:
         return np.stack([own.uniform(-1, 1, act_dim) for own in state]).astype(np.float32), state
 
     return act
-
-
-@contextmanager
-def undisturbed(agent: WorldLearner) -> Iterator[None]:
-    """Whatever the block does with the agent's generator, training goes on as if it had not been."""
-    state = agent.generator.get_state()
-    try:
-        yield
-    finally:
-        agent.generator.set_state(state)
 
 
 class Abandoned(Exception):
