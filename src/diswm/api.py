@@ -34,8 +34,6 @@ from diswm.trainers.seeds import generator, seed_of
 
 __all__ = ["collect", "evaluate", "load", "load_video_model", "pretrain", "train", "traverse"]
 
-TRAVERSAL = np.linspace(-3, 3, 9)
-
 
 # ---- the verbs
 
@@ -104,7 +102,7 @@ def pretrain(config: PretrainRun) -> bool:
         before = run.counters.updates
         done = run_pretrain(run, learner, videos, c, config.seed)
         if done and (run.counters.updates > before or not (run.folder / "media" / "prediction.npz").exists()):
-            _look(run.folder, learner, videos.sample(generator(config.seed, "media"), 6, c.length))
+            media.look(run.folder, learner, videos.sample(generator(config.seed, "media"), 6, c.length))
     finally:
         run.close()
     _leave(run, done)
@@ -226,7 +224,7 @@ def _finish(run: Run, trainer: Trainer, stages: _Evaluations, config: TrainRun) 
         console.print(f"{run.folder}: was trained and evaluated before; a larger --train.frames goes on from here")
         return True
     try:
-        _look(run.folder, trainer.agent, trainer.replay.sample(generator(config.seed, "media"), 6, config.train.length))
+        media.look(run.folder, trainer.agent, trainer.replay.sample(generator(config.seed, "media"), 6, config.train.length))
     except DiswmError as error:  # a run so short that the replay holds no window
         console.print(f"no pictures: {error}")
     results = _evaluate_all(run.folder, trainer.agent, stages, config, frames)
@@ -292,7 +290,7 @@ def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto
     kind = read_config(folder)["kind"]
     where = prepare(device)
     batch = _frames_of(folder, kind, videos)
-    if not _traversal(folder, load_learner(folder, where), batch["image"]):
+    if not media.save_traversal(folder, load_learner(folder, where), batch["image"]):
         raise DiswmError(f"{folder}: its encoder has no Gaussian code to traverse. diswm, paper, no_distill and no_disentangle have one.")
     return folder / "media" / "traversal.npz"
 
@@ -309,19 +307,6 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
     clip = run_evaluate(actor, [env], [seed_of(config.seed, "media")]).video
     env.close()
     return {"image": clip[None]}
-
-
-def _look(folder: Path, learner: WorldLearner, batch: dict[str, np.ndarray]) -> None:
-    context = min(5, batch["image"].shape[1] // 2)
-    np.savez_compressed(folder / "media" / "prediction.npz", **media.predict(learner, batch, context))
-    _traversal(folder, learner, batch["image"])
-
-
-def _traversal(folder: Path, learner: WorldLearner, image: np.ndarray) -> bool:
-    found = media.traverse(learner, image.reshape(-1, *image.shape[-3:]), TRAVERSAL)
-    if found is not None:
-        np.savez_compressed(folder / "media" / "traversal.npz", **found)
-    return found is not None
 
 
 def _say(run: Run, learner: WorldLearner) -> None:

@@ -207,7 +207,7 @@ def test_disk_bytes_lowers_the_capacity(tmp_path):
 def test_a_disk_without_room_is_refused_at_the_start(tmp_path, monkeypatch):
     monkeypatch.setattr(disk, "free_bytes", lambda folder: 5000)
     with pytest.raises(
-        DiswmError, match=r"A replay of 1000 rows needs .* where .*5000 bytes\) are free\. Lower replay\.capacity or replay\.disk_gb"
+        DiswmError, match=r"A replay of 1000 rows needs .* where .*5000 bytes\) are free\. Lower --train.replay-rows or --train.replay-gb"
     ):
         open_replay(tmp_path, 1000)
     assert not (tmp_path / "replay.bin").exists()

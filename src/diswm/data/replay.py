@@ -27,7 +27,7 @@ from diswm.data.records import Records, draw_windows
 
 FORMAT = 1
 RING, LAYOUT = "replay.bin", "replay.json"
-_ADVICE = "Lower replay.capacity or replay.disk_gb, or choose a folder on another disk."
+_ADVICE = "Lower --train.replay-rows or --train.replay-gb, or choose a folder on another disk."
 _OWN = {"episode", "row", "image", "action", "reward", "is_terminal", "is_first"}
 
 
@@ -103,7 +103,7 @@ class Replay:
         if self.capacity < 1:
             raise DiswmError(
                 f"A replay of {capacity} rows in {disk_bytes} bytes holds nothing: one row takes {row_bytes} bytes. "
-                "Raise replay.capacity or replay.disk_gb."
+                "Raise --train.replay-rows or --train.replay-gb."
             )
         self._episodes: deque[Stored] = deque()
         self._cursor = self._next_id = self._rows = 0
@@ -168,7 +168,7 @@ class Replay:
         where = "the episode for the replay"
         rows = check_episode(episode, where, ("image", "action", "reward", *self.extras))
         if rows > self.capacity:
-            raise DiswmError(f"{where}: {rows} rows are more than the whole replay holds ({self.capacity}). Raise replay.capacity.")
+            raise DiswmError(f"{where}: {rows} rows are more than the whole replay holds ({self.capacity}). Raise --train.replay-rows.")
         expected = {"image": self.image_shape, "action": (self.action_dim,), **{name: (k,) for name, k in self.extras.items()}}
         for name, shape in expected.items():
             if episode[name].shape[1:] != shape:

@@ -14,6 +14,9 @@ from diswm.contract import Array, Batch
 from diswm.model.dists import standard_kl
 from diswm.model.layers import output_to_images
 
+TRAVERSAL = np.linspace(-3, 3, 9)
+"""Standard deviations that a traversal shows."""
+
 
 @torch.no_grad()
 def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Any]:
@@ -41,8 +44,8 @@ def predict(learner: WorldLearner, batch: Batch, context: int) -> dict[str, Any]
 def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, Any] | None:
     """Change one dimension of the code of ``images[0]`` at a time and decode. None for an encoder without a Gaussian code.
 
-    images (N, H, W, C) uint8 give the code's spread; ``values`` (V,) are standard deviations of each dimension over them,
-    around their mean. From a zero state, as the paper's pictures. Gives images (E, V, H, W, C), kl (E,), values, base.
+    images (N, H, W, C) uint8 give the aggregate posterior; ``values`` (V,) are its standard deviations in each dimension,
+    around its mean. From a zero state, as the paper's pictures. Gives images (E, V, H, W, C), kl (E,), values, base.
     """
     world = learner.world.eval()
     code = world.encode(torch.from_numpy(np.ascontiguousarray(images)).to(learner.device))
@@ -50,7 +53,8 @@ def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, A
         return None
     count = code.mean.shape[-1]
     steps = torch.from_numpy(values.astype(np.float32)).to(learner.device)
-    targets = code.mean.mean(0)[:, None] + code.mean.std(0)[:, None] * steps  # (E, V)
+    spread = torch.sqrt(code.mean.var(0) + code.logvar.exp().mean(0))  # law of total variance
+    targets = code.mean.mean(0)[:, None] + spread[:, None] * steps  # (E, V)
     embeds = code.mean[0].expand(count, len(values), count).clone()
     index = torch.arange(count, device=learner.device)
     embeds[index, :, index] = targets
@@ -64,6 +68,23 @@ def traverse(learner: WorldLearner, images: Array, values: Array) -> dict[str, A
         "kl": standard_kl(code.mean, code.logvar).mean(0).cpu().numpy(),
         "base": images[0],
     }
+
+
+def save_traversal(folder: Path, learner: WorldLearner, images: Array) -> bool:
+    """``media/traversal.npz`` of frames (..., H, W, C); whether the code can be traversed."""
+    found = traverse(learner, images.reshape(-1, *images.shape[-3:]), TRAVERSAL)
+    if found is not None:
+        np.savez_compressed(folder / "media" / "traversal.npz", **found)
+    return found is not None
+
+
+def look(folder: Path, learner: WorldLearner, batch: Batch) -> None:
+    """``media/prediction.npz`` and ``prediction.gif`` (real | reconstruction | open loop), and the traversal."""
+    found = predict(learner, batch, min(5, batch["image"].shape[1] // 2))
+    np.savez_compressed(folder / "media" / "prediction.npz", **found)
+    columns = [np.concatenate(list(found[name][:3]), 1) for name in ("real", "reconstruction", "prediction")]
+    save_gif(folder / "media" / "prediction.gif", np.concatenate(columns, 2), fps=8, every=1)
+    save_traversal(folder, learner, batch["image"])
 
 
 def save_gif(path: Path, video: Array, *, fps: int = 25, scale: int = 3, every: int = 2) -> None:
