@@ -205,6 +205,7 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "no_distill", "--weights.distill", "3"], "no setting '--weights.distill'"),
         (["train", "--train.frames", "many"], "--train.frames"),
         (["train", "--unseen", "set3"], "--unseen"),
+        (["train", "no_distill", "--unseen", "set1"], "they are not unseen"),
         (["train", "diswm", "stray"], "stray"),
         (["train", "no_distill", "--train.frames"], "--train.frames"),
         (["train", "no_distill", "--train.batch", "0"], "train.batch=0 must be a number above 0"),

@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": PARTS | {"config"},
     "presets": PARTS | {"config"},
     "build": PARTS | {"config", "methods"},
-    "api": PARTS | {"config", "methods", "build", "runtime"},
+    "evaluations": PARTS | {"config"},
+    "api": PARTS | {"config", "methods", "build", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "cli": PARTS | {"config", "methods", "presets", "api", "demo", "report", "doctor"},
 }

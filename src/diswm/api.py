@@ -14,22 +14,22 @@ import torch
 from diswm import envs
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import last_counters, load, load_learner, load_teacher, load_video_model
-from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict, unseen_colours
+from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError, Policy
-from diswm.data.disk import make_folder
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
+from diswm.evaluations import Evaluations, evaluate_all
 from diswm.methods import check_terms, method
 from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.collect import collect as run_collect
-from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, mean_actor, random_actor
 from diswm.trainers.evaluate import evaluate as run_evaluate
+from diswm.trainers.evaluate import random_actor
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
-from diswm.trainers.progress import Bar, Interrupt, console, progress
+from diswm.trainers.progress import console, progress
 from diswm.trainers.rollout import RandomEpisodes, action_size
-from diswm.trainers.run import Run, check_folder, read_config, write_json
+from diswm.trainers.run import Run, check_folder, read_config
 from diswm.trainers.seeds import generator, seed_of
 
 __all__ = ["collect", "evaluate", "load", "load_video_model", "pretrain", "train", "traverse"]
@@ -132,6 +132,8 @@ def train(config: TrainRun) -> bool:
     check_numbers(config)
     chosen = method(config.method)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
+    if config.unseen == config.env.distract.colours:
+        raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
     device = prepare(config.device, config.threads)
     check_folder(config.out, "train", to_dict(config))
     env = envs.make(config.env)
@@ -146,7 +148,7 @@ def train(config: TrainRun) -> bool:
     if teacher is not None and chosen.init:
         agent.world.start_from(teacher, chosen.init)
     run = Run(config.out, "train", to_dict(config), wandb=config.wandb)
-    stages = _Evaluations(config)
+    stages = Evaluations(config)
     try:
         _say(run, agent)
         distilled = teacher if "distill" in config.weights else None
@@ -179,44 +181,7 @@ def _check_images(shape: tuple[int, ...] | None, whose: str) -> None:
         raise DiswmError(f"The networks take images of 64 x 64 x 3; {whose} has {shape}. Resize them, or use --env.image-size 64.")
 
 
-class _Evaluations:
-    """Evaluation environments, made when first needed and used again."""
-
-    def __init__(self, config: TrainRun) -> None:
-        self.config = config
-        self._envs: dict[str, list[Any]] = {}
-
-    def _make(self, split: str) -> list[Any]:
-        if split not in self._envs:
-            distract = unseen_colours(self.config) if split == "unseen" else self.config.env.distract
-            env = dataclasses.replace(self.config.env, distract=distract)
-            count = min(self.config.eval.at_once, self.config.eval.episodes)
-            self._envs[split] = [envs.make(env) for _ in range(count)]
-        return self._envs[split]
-
-    def _seeds(self, component: str) -> list[int]:
-        return [seed_of(self.config.seed, component, index) for index in range(self.config.eval.episodes)]
-
-    def seen(self, agent: Dreamer, watch: Watch) -> Evaluation:
-        """On the training colours."""
-        return run_evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch)
-
-    def unseen(self, agent: Dreamer, watch: Watch) -> Evaluation:
-        """On the colours never trained on."""
-        return run_evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
-
-    def random(self, agent: Dreamer, watch: Watch) -> Evaluation:
-        """Random actions, as many numbers as the agent's, on the training colours."""
-        actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim)
-        return run_evaluate(actor, self._make("seen"), self._seeds("eval_seen"), watch)
-
-    def close(self) -> None:
-        for made in self._envs.values():
-            for env in made:
-                env.close()
-
-
-def _finish(run: Run, trainer: Trainer, stages: _Evaluations, config: TrainRun) -> bool:
+def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -> bool:
     """Pictures, and the final evaluation on both colour sets, unless they are there. False if it was interrupted."""
     frames = run.counters.frames
     logged = trainer.final_frames == frames
@@ -227,7 +192,7 @@ def _finish(run: Run, trainer: Trainer, stages: _Evaluations, config: TrainRun) 
         media.look(run.folder, trainer.agent, trainer.replay.sample(generator(config.seed, "media"), 6, config.train.length))
     except DiswmError as error:  # a run so short that the replay holds no window
         console.print(f"no pictures: {error}")
-    results = _evaluate_all(run.folder, trainer.agent, stages, config, frames)
+    results = evaluate_all(run.folder, trainer.agent, stages, config, frames)
     if results is None:
         return False
     if not logged:
@@ -235,32 +200,6 @@ def _finish(run: Run, trainer: Trainer, stages: _Evaluations, config: TrainRun) 
         trainer.final_frames = frames
         trainer.save()
     return True
-
-
-def _evaluate_all(folder: Path, agent: Dreamer, stages: _Evaluations, config: TrainRun, frames: int) -> dict[str, Evaluation] | None:
-    """Write evaluation.json and the films; None if it was interrupted, then nothing is written."""
-    results: dict[str, Evaluation] = {}
-    with Interrupt("stopping the evaluation; the same command makes it anew") as stop:
-        for name, play in {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}.items():
-            with progress(f"evaluate, {name}", config.eval.episodes, "episodes") as bar:
-
-                def watch(episodes: int, steps: int, bar: Bar = bar) -> None:
-                    bar.update(episodes, f"step {steps}")
-                    if stop.requested:
-                        raise Abandoned
-
-                try:
-                    results[name] = play(agent, watch)
-                except Abandoned:
-                    return None
-    colours = {"random": config.env.distract.colours, "seen": config.env.distract.colours, "unseen": config.unseen}
-    make_folder(folder / "media")
-    for name, result in results.items():
-        media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)
-        console.print(f"{name:>7}: return {np.mean(result.returns):7.1f} over {len(result.returns)} episodes on colours {colours[name]}")
-    table = {name: {"returns": result.returns, "colours": colours[name]} for name, result in results.items()}
-    write_json(folder / "evaluation.json", {**table, "frames": frames})
-    return results
 
 
 def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "auto", out: Path | None = None) -> Path:
@@ -275,9 +214,9 @@ def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "aut
     check_numbers(config)
     agent = load(folder, prepare(device))
     target = out or folder
-    stages = _Evaluations(config)
+    stages = Evaluations(config)
     try:
-        if _evaluate_all(target, agent, stages, config, last_counters(folder)["frames"]) is None:
+        if evaluate_all(target, agent, stages, config, last_counters(folder)["frames"]) is None:
             raise KeyboardInterrupt
     finally:
         stages.close()

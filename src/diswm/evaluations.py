@@ -1,0 +1,83 @@
+"""The evaluations of a run: on the training colours, on colours never trained on, and with random actions."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diswm import envs
+from diswm.agents import Dreamer
+from diswm.config import TrainRun, unseen_colours
+from diswm.data.disk import make_folder
+from diswm.trainers import media
+from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, evaluate, mean_actor, random_actor
+from diswm.trainers.progress import Bar, Interrupt, console, progress
+from diswm.trainers.run import write_json
+from diswm.trainers.seeds import generator, seed_of
+
+
+class Evaluations:
+    """Evaluation environments, made when first needed and used again."""
+
+    def __init__(self, config: TrainRun) -> None:
+        self.config = config
+        self._envs: dict[str, list[Any]] = {}
+
+    def _make(self, split: str) -> list[Any]:
+        if split not in self._envs:
+            distract = unseen_colours(self.config) if split == "unseen" else self.config.env.distract
+            env = dataclasses.replace(self.config.env, distract=distract)
+            count = min(self.config.eval.at_once, self.config.eval.episodes)
+            self._envs[split] = [envs.make(env) for _ in range(count)]
+        return self._envs[split]
+
+    def _seeds(self, component: str) -> list[int]:
+        return [seed_of(self.config.seed, component, index) for index in range(self.config.eval.episodes)]
+
+    def seen(self, agent: Dreamer, watch: Watch) -> Evaluation:
+        """On the training colours."""
+        return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch)
+
+    def unseen(self, agent: Dreamer, watch: Watch) -> Evaluation:
+        """On the colours never trained on."""
+        return evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
+
+    def random(self, agent: Dreamer, watch: Watch) -> Evaluation:
+        """Random actions, as many numbers as the agent's, on the training colours."""
+        actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim)
+        return evaluate(actor, self._make("seen"), self._seeds("eval_seen"), watch)
+
+    def close(self) -> None:
+        """Close them."""
+        for made in self._envs.values():
+            for env in made:
+                env.close()
+
+
+def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: TrainRun, frames: int) -> dict[str, Evaluation] | None:
+    """Write evaluation.json and the films; None if it was interrupted, then nothing is written."""
+    results: dict[str, Evaluation] = {}
+    with Interrupt("stopping the evaluation; the same command makes it anew") as stop:
+        for name, play in {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}.items():
+            with progress(f"evaluate, {name}", config.eval.episodes, "episodes") as bar:
+
+                def watch(episodes: int, steps: int, bar: Bar = bar) -> None:
+                    bar.update(episodes, f"step {steps}")
+                    if stop.requested:
+                        raise Abandoned
+
+                try:
+                    results[name] = play(agent, watch)
+                except Abandoned:
+                    return None
+    colours = {"random": config.env.distract.colours, "seen": config.env.distract.colours, "unseen": config.unseen}
+    make_folder(folder / "media")
+    for name, result in results.items():
+        media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)
+        console.print(f"{name:>7}: return {np.mean(result.returns):7.1f} over {len(result.returns)} episodes on colours {colours[name]}")
+    table = {name: {"returns": result.returns, "colours": colours[name]} for name, result in results.items()}
+    write_json(folder / "evaluation.json", {**table, "frames": frames})
+    return results
