@@ -13,6 +13,7 @@ Preset = Mapping[str, Mapping[str, Any]]
 DEFAULT = "cpu"
 
 _SMALL_LEARNER = {"learner.lr": 6e-4, "model.units": 256, "model.depth": 16}
+_SMALL_DREAMER = {"dreamer.units": 256, "dreamer.starts": 256, "dreamer.actor_lr": 1.6e-4, "dreamer.critic_lr": 1.6e-4}
 
 PRESETS: dict[str, Preset] = {
     "paper": {},
@@ -22,37 +23,31 @@ PRESETS: dict[str, Preset] = {
         "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 3_000, "pretrain.batch": 16, "pretrain.length": 32},
         "train": {
             **_SMALL_LEARNER,
+            **_SMALL_DREAMER,
             "train.frames": 100_000,
             "train.batch": 16,
             "train.length": 32,
             "train.replay_rows": 60_000,
             "train.replay_gb": 1.0,
-            "dreamer.units": 256,
-            "dreamer.starts": 256,
-            "dreamer.actor_lr": 1.6e-4,
-            "dreamer.critic_lr": 1.6e-4,
         },
     },
     # The tour of `make demo`: ten minutes on two cores, from videos to a policy that beats random actions.
     "demo": {
-        "collect": {"collect.frames": 20_000, "env.task": "reacher_easy"},
-        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 500, "pretrain.batch": 16, "pretrain.length": 16, "pretrain.log_every": 25},
+        "collect": {"collect.frames": 16_000, "env.task": "cheetah_run"},
+        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 400, "pretrain.batch": 16, "pretrain.length": 16, "pretrain.log_every": 25},
         "train": {
             **_SMALL_LEARNER,
-            "env.task": "walker_walk",
-            "train.frames": 20_000,
-            "train.prefill_steps": 2_500,
+            **_SMALL_DREAMER,
+            "env.task": "walker_stand",
+            "train.frames": 16_000,
+            "train.prefill_steps": 1_500,
             "train.batch": 16,
-            "train.length": 16,
+            "train.length": 32,
             "train.log_every": 25,
-            "train.eval_every": 5_000,
+            "train.eval_every": 8_000,
             "train.replay_rows": 20_000,
             "train.replay_gb": 1.0,
-            "anneal.distill.over": 10_000,
-            "dreamer.units": 200,
-            "dreamer.starts": 128,
-            "dreamer.actor_lr": 3e-4,
-            "dreamer.critic_lr": 3e-4,
+            "anneal.distill.over": 8_000,
         },
     },
     # For continuous integration: a minute, everything runs, nothing is learned.

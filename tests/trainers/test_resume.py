@@ -15,7 +15,7 @@ import pytest
 import small
 import torch
 
-from diswm import api
+from diswm import api, evaluations
 from diswm.agents import Dreamer, WorldLearner
 from diswm.contract import DiswmError
 from diswm.data.replay import Replay
@@ -146,7 +146,7 @@ def test_a_run_stopped_at_every_few_steps_is_the_same_run(
 def test_an_evaluation_is_abandoned_and_made_anew(whole: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher))
     steps = 0
-    original = api.mean_actor
+    original = evaluations.mean_actor
 
     def interrupting(agent: Dreamer) -> Any:
         actor = original(agent)
@@ -160,7 +160,7 @@ def test_an_evaluation_is_abandoned_and_made_anew(whole: Path, teacher: Path, tm
 
         return act
 
-    monkeypatch.setattr(api, "mean_actor", interrupting)
+    monkeypatch.setattr(evaluations, "mean_actor", interrupting)
     assert api.train(config) is False
     assert steps == 7, "the evaluation goes no further"
     assert not [event for event in small.events(config.out) if event["kind"] == "eval"]
@@ -170,9 +170,9 @@ def test_an_evaluation_is_abandoned_and_made_anew(whole: Path, teacher: Path, tm
 
 def test_the_final_evaluation_can_be_stopped_too(whole: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher))
-    original = api.random_actor
+    original = evaluations.random_actor
     with monkeypatch.context() as patch:
-        patch.setattr(api, "random_actor", after(1, original, signalled(signal.SIGINT)))
+        patch.setattr(evaluations, "random_actor", after(1, original, signalled(signal.SIGINT)))
         # The signal comes as the random policy is made, within the final evaluation.
         assert api.train(config) is False
     assert not (config.out / "evaluation.json").exists()
@@ -246,7 +246,7 @@ def test_a_finished_run_is_left_alone_and_may_be_given_more_frames(
     assert api.train(short)
     before = {name: data for name, data in small.tree(out).items() if not name.startswith("tensorboard")}
     with monkeypatch.context() as patch:
-        patch.setattr(api, "run_evaluate", lambda *args: pytest.fail("evaluated again"))
+        patch.setattr(evaluations, "evaluate", lambda *args: pytest.fail("evaluated again"))
         patch.setattr(Dreamer, "update", lambda *args, **kwargs: pytest.fail("trained again"))
         assert api.train(short)
     assert "was trained and evaluated before" in capsys.readouterr().out.replace("\n", " ")
