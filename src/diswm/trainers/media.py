@@ -87,7 +87,7 @@ def look(folder: Path, learner: WorldLearner, batch: Batch) -> None:
     save_traversal(folder, learner, batch["image"])
 
 
-def save_gif(path: Path, video: Array, *, fps: int = 25, scale: int = 3, every: int = 2) -> None:
+def save_gif(path: Path, video: Array, *, fps: int = 20, scale: int = 2, every: int = 4) -> None:
     """Write frames (L, H, W, C) uint8 as an animated GIF, each ``every``-th one, enlarged."""
     size = (video.shape[2] * scale, video.shape[1] * scale)
     frames = [Image.fromarray(frame).resize(size, Image.Resampling.NEAREST) for frame in video[::every]]
