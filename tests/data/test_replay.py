@@ -267,7 +267,7 @@ def test_a_full_disk_leaves_the_replay_as_it_was(tmp_path, monkeypatch, taken):
     before = replay.state()
     with monkeypatch.context() as patch:
         writes_only(patch, taken, OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(DiswmError, match=r"disk is full: .* Lower replay\.capacity"):
+        with pytest.raises(DiswmError, match=r"disk is full: .* Lower --train.replay-rows"):
             replay.add(make(1, 9))
     assert replay.state() == before
     check_windows(replay.sample(np.random.default_rng(0), 20, 4), {0: 9})
