@@ -229,6 +229,22 @@ def test_nan_after_nan_stops_and_the_last_checkpoint_is_good(tmp_path: Path, mon
     assert api.train(config), "from there, with the cause gone, it goes on"
 
 
+def test_no_checkpoint_while_updates_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {8, 9, 10})
+    config = small.train_config(tmp_path / "agent", train__eval_every=1000, train__patience=3, train__save_every_seconds=0.0)
+    with pytest.raises(DiswmError, match="3 updates in a row"):
+        api.train(config)
+    path = last_checkpoint(config.out / "checkpoints")
+    assert path is not None
+    assert load_checkpoint(path)["counters"]["updates"] == 8, "the last one before the first that was skipped"
+
+
+def test_weights_that_blow_up_are_named_before_the_environment_is(tmp_path: Path) -> None:
+    # The first update is finite and its weights are not: the next action would be NaN.
+    with pytest.raises(DiswmError, match=r"actions are not finite after \d+ updates.*learning rates"):
+        api.train(small.train_config(tmp_path / "agent", learner__lr=1e30))
+
+
 def test_patience_is_kept_over_a_resume() -> None:
     bad = {"skipped": 1.0, "loss/x": float("nan")}
     meter = Meter(3)

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from diswm.agents.dreamer import Dreamer, PolicyState
-from diswm.contract import Array, Env
+from diswm.contract import Array, DiswmError, Env
 from diswm.data.replay import Replay
 from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch
-from diswm.trainers.meter import Meter
+from diswm.trainers.meter import DIVERGED, Meter
 from diswm.trainers.progress import Bar, Interrupt, console, progress
 from diswm.trainers.rollout import RandomPolicy, Rollout
 from diswm.trainers.run import Run
@@ -122,7 +122,8 @@ class Trainer:
             while not stop.requested and (due := self._due()):
                 due(bar, stop)
                 happened = True
-                if self.run.seconds - saved > config.save_every_seconds:
+                # While updates are skipped the weights may be what is wrong: the checkpoint before them must stay.
+                if self.run.seconds - saved > config.save_every_seconds and not self.meter.in_a_row:
                     self.save()
                     saved = self.run.seconds
                 bar.update(c.frames)
@@ -157,6 +158,8 @@ class Trainer:
             return self.prefill.act(self.rollout.image)
         first = np.array([self.rollout.is_first])
         action, self.acting = self.agent.policy(self.rollout.image[None], first, self.acting, sample=True)
+        if not np.isfinite(action).all():
+            raise DiswmError(f"The agent's actions are not finite after {self.run.counters.updates} updates. {DIVERGED}")
         return action[0]
 
     def learn(self, bar: Bar, stop: Interrupt) -> None:

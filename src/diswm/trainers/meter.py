@@ -12,6 +12,12 @@ import torch
 
 from diswm.contract import DiswmError, Metrics
 
+DIVERGED = (
+    "The last checkpoint, if there is one, is good; but from there the same numbers would come again: "
+    "start a run with lower learning rates or another seed."
+)
+"""What to do about training that has gone wrong."""
+
 
 class Meter:
     """Collects metrics without waiting for the device; ``mean`` reads and clears them."""
@@ -31,10 +37,7 @@ class Meter:
         self.in_a_row = 0 if taken else self.in_a_row + 1
         if self.in_a_row >= self.patience:
             bad = [name for name, value in metrics.items() if not math.isfinite(float(value))]
-            raise DiswmError(
-                f"{self.in_a_row} updates in a row gave NaN or infinity in {', '.join(bad)}; training stops. The last checkpoint is "
-                "good; but from there the same numbers would come again: start a run with lower learning rates or another seed."
-            )
+            raise DiswmError(f"{self.in_a_row} updates in a row gave NaN or infinity in {', '.join(bad)}; training stops. {DIVERGED}")
         for name, value in metrics.items():
             self._values[name].append(value)
         return taken

@@ -71,7 +71,8 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
                 run.log("update", **values)
                 note = "  ".join(f"{name} {values[f'loss/{name}']:.1f}" for name in learner.weights if f"loss/{name}" in values)
             bar.update(c.updates, note)
-            if run.seconds - saved > config.save_every_seconds:
+            # While updates are skipped the weights may be what is wrong: the checkpoint before them must stay.
+            if run.seconds - saved > config.save_every_seconds and not meter.in_a_row:
                 save()
                 saved = run.seconds
     if happened:
