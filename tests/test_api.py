@@ -31,7 +31,11 @@ def test_a_run_explains_itself(agent: Path, teacher: Path) -> None:
     assert {path.name for path in agent.iterdir()} == {
         *("config.json", "metrics.jsonl", "checkpoints", "replay", "media", "tensorboard", "evaluation.json", "cost.json")
     }
-    assert list((agent / "tensorboard").iterdir())
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(agent / "tensorboard"))
+    events.Reload()
+    assert {"episode/return", "loss/image", "eval_seen/returns", "eval_unseen/returns"} <= set(events.Tags()["scalars"])
 
 
 def test_a_loaded_agent_is_the_one_that_was_trained(agent: Path) -> None:

@@ -11,9 +11,11 @@ from PIL import Image
 
 from diswm.agents.learner import WorldLearner
 from diswm.contract import Array, Batch
+from diswm.data.disk import write_atomically
 from diswm.model.dists import standard_kl
 from diswm.model.layers import output_to_images
 
+_ADVICE = "Free some space and give the same command again."
 TRAVERSAL = np.linspace(-3, 3, 9)
 """Standard deviations that a traversal shows."""
 
@@ -74,14 +76,14 @@ def save_traversal(folder: Path, learner: WorldLearner, images: Array) -> bool:
     """``media/traversal.npz`` of frames (..., H, W, C); whether the code can be traversed."""
     found = traverse(learner, images.reshape(-1, *images.shape[-3:]), TRAVERSAL)
     if found is not None:
-        np.savez_compressed(folder / "media" / "traversal.npz", **found)
+        _save(folder / "media" / "traversal.npz", found)
     return found is not None
 
 
 def look(folder: Path, learner: WorldLearner, batch: Batch) -> None:
     """``media/prediction.npz`` and ``prediction.gif`` (real | reconstruction | open loop), and the traversal."""
     found = predict(learner, batch, min(5, batch["image"].shape[1] // 2))
-    np.savez_compressed(folder / "media" / "prediction.npz", **found)
+    _save(folder / "media" / "prediction.npz", found)
     columns = [np.concatenate(list(found[name][:3]), 1) for name in ("real", "reconstruction", "prediction")]
     save_gif(folder / "media" / "prediction.gif", np.concatenate(columns, 2), fps=8, every=1)
     save_traversal(folder, learner, batch["image"])
@@ -91,4 +93,10 @@ def save_gif(path: Path, video: Array, *, fps: int = 20, scale: int = 2, every: 
     """Write frames (L, H, W, C) uint8 as an animated GIF, each ``every``-th one, enlarged."""
     size = (video.shape[2] * scale, video.shape[1] * scale)
     frames = [Image.fromarray(frame).resize(size, Image.Resampling.NEAREST) for frame in video[::every]]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=int(1000 * every / fps), loop=0, optimize=False)
+    settings: Any = {"save_all": True, "append_images": frames[1:], "duration": int(1000 * every / fps), "loop": 0, "optimize": False}
+    write_atomically(path, lambda file: frames[0].save(file, "GIF", **settings), need=video[::every].nbytes * scale**2, advice=_ADVICE)
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    need = sum(np.asarray(value).nbytes for value in arrays.values())
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays), need=need, advice=_ADVICE)

@@ -22,6 +22,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -137,7 +138,10 @@ class Run:
         return self._seconds_before + time.monotonic() - self._began
 
     def log(self, kind: str, **values: Any) -> None:
-        """One line of ``metrics.jsonl``; numbers also go to TensorBoard (and W&B), over frames or, without any, updates."""
+        """One line of ``metrics.jsonl``; numbers also go to TensorBoard (and W&B), over frames or, without any, updates.
+
+        Of a list of numbers its mean goes there, with the words of the event in its name: ``eval_seen/returns``.
+        """
         c = self.counters
         event = {"kind": kind, "seconds": round(self.seconds, 2), **_counts(c), **values}
         line = (json.dumps(event) + "\n").encode()
@@ -146,6 +150,8 @@ class Run:
         except OSError as error:
             raise write_error(error, self.folder, len(line), _ADVICE) from error
         numbers = {name if "/" in name else f"{kind}/{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
+        head = "_".join([kind, *(word for word in values.values() if isinstance(word, str))])
+        numbers |= {f"{head}/{name}": fmean(v) for name, v in values.items() if isinstance(v, list) and v}
         for name, value in numbers.items():
             self._tensorboard.add_scalar(name, value, self._step)
         if self._wandb is not None:
