@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from diswm.contract import DiswmError
+
 N, STEPS = 3, 4
 
 
@@ -68,6 +70,12 @@ def test_act_remembers_until_reset(make) -> None:
     assert not np.array_equal(first, second)
     agent.reset()
     assert np.array_equal(agent.act(image), first)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((64, 64, 3)), np.zeros((32, 32, 3), np.uint8), np.zeros((3, 64, 64), np.uint8)])
+def test_act_refuses_another_kind_of_image(bad: np.ndarray, make) -> None:
+    with pytest.raises(DiswmError, match=r"Expected uint8 \(64, 64, 3\)"):
+        make().act(bad)
 
 
 def test_is_first_forgets_state_and_action_of_that_environment_alone(make) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diswm.agents.learner import LearnerConfig, Optimiser, WorldLearner, frozen, to_tensors
-from diswm.contract import Array, Batch
+from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
 from diswm.model.dists import clip_straight_through
 from diswm.model.heads import Actor, ScalarHead
 from diswm.model.rssm import Latent
@@ -99,7 +99,9 @@ class Dreamer(WorldLearner):
         self._acting = None
 
     def act(self, image: Array) -> Array:
-        """One frame (H, W, C) uint8 in, one action (A,) in [-1, 1] out: the mean action."""
+        """One frame (64, 64, 3) uint8 in, one action (A,) in [-1, 1] out: the mean action. DiswmError for another image."""
+        if image.dtype != np.uint8 or image.shape != IMAGE_SHAPE:
+            raise DiswmError(f"The image is {image.dtype} {image.shape}. Expected uint8 {IMAGE_SHAPE}: height, width, RGB from 0 to 255.")
         first = np.array([self._acting is None])
         action, self._acting = self.policy(image[None], first, self._acting, sample=False)
         return action[0]
