@@ -81,6 +81,7 @@ def test_help_shows_every_setting(verb: str, config: Any, capsys: pytest.Capture
     missing = [name for name in flat(config) if f"--{name.replace('_', '-')}" not in out.replace("no-", "")]
     assert missing == []
     assert "--preset paper|cpu|demo|tiny" in out
+    assert ("[--task TASK]" in out) == hasattr(config, "env")
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "traverse", "report", "demo", "doctor"])
@@ -128,6 +129,7 @@ def test_a_run_has_a_folder_of_its_own_unless_one_is_named(configured: Callable[
     assert configured("train", "no_distill", "--task", "toy", "--seed", "3").out == Path("runs/toy_no_distill_3")
     assert configured("train", "no_distill", "--out", "x").out == Path("x")
     assert configured("pretrain", "diswm", "--seed", "1").out == Path("runs/teacher_diswm_1")
+    assert configured("collect", "--task", "toy").out == Path("videos/toy")
     (tmp_path / "run.yaml").write_text("out: here\n")
     assert configured("train", "no_distill", "--config", "run.yaml").out == Path("here")
 
@@ -275,6 +277,7 @@ def test_teachers_that_do_not_fit(refused: Refused, teacher: Path, agent: Path, 
     assert "the teacher has z_dim 4, this run 5" in words
     assert "--model.z-dim 4" in words
     assert "the teacher has encoder gaussian, this run plain" in refused("train", "dv2_finetune", *TOY, "--out=x", "--teacher", teacher)
+    assert "diswm pretrain METHOD" in refused("train", "dv2_finetune", *TOY, "--out=x", "--teacher", teacher)
     begun = tmp_path / "begun"
     shutil.copytree(teacher, begun)
     shutil.rmtree(begun / "checkpoints")
@@ -367,6 +370,12 @@ def test_folders_that_are_no_finished_agent(refused: Refused, tmp_path: Path, te
 def test_traversing_a_plain_encoder(refused: Refused, tmp_path: Path) -> None:
     assert main(["train", "dreamerv2", *TOY, "--out=plain", "--train.frames=60", "--eval.episodes=1"]) == 0
     assert "no Gaussian code to traverse" in refused("traverse", "plain", "--device", "cpu")
+
+
+def test_the_run_may_be_named_as_help_shows_it(agent: Path, tmp_path: Path) -> None:
+    shutil.copytree(agent, tmp_path / "run")
+    assert main(["report", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "page")]) == 0
+    assert (tmp_path / "page" / "report.html").exists()
 
 
 def test_a_replay_that_cannot_be_made(refused: Refused) -> None:

@@ -46,7 +46,7 @@ def test_the_folders(folder: Path) -> None:
     assert media == {"eval_random.gif", "eval_seen.gif", "eval_unseen.gif", "prediction.gif", "prediction.npz", "traversal.npz"}
     with Image.open(folder / "agent" / "media" / "eval_seen.gif") as film:
         assert film.n_frames > 10  # type: ignore[attr-defined]
-        assert film.size == (192, 192)
+        assert film.size == (128, 128)
     for part in ("agent", "teacher"):
         assert all(event["kind"] in ("episode", "update", "eval") for event in small.events(folder / part))
         assert list((folder / part / "tensorboard").glob("events.out.tfevents.*"))
@@ -67,6 +67,13 @@ def test_a_second_call_does_nothing_twice(folder: Path, monkeypatch: pytest.Monk
 def test_another_demo_is_not_written_over_it(folder: Path) -> None:
     with pytest.raises(DiswmError, match="holds a demo with"):
         demo(folder, seed=1, tiny=True)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(DiswmError, match="neither an empty folder nor a demo"):
+        demo(tmp_path, tiny=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_a_stage_that_fails_is_tried_again(tmp_path: Path) -> None:

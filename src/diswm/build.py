@@ -51,7 +51,8 @@ def check_teacher(world: WorldModel, model: ModelConfig, folder: Path, *, whole:
         there, here = getattr(world.config, name), getattr(model, name)
         if there != here:
             flag = f"--model.{name.replace('_', '-')} {there}"
-            raise DiswmError(f"{folder}: the teacher has {name} {there}, this run {here}. Use {flag}, or another teacher.")
+            other = "another teacher (`diswm pretrain METHOD` makes that of a method)"
+            raise DiswmError(f"{folder}: the teacher has {name} {there}, this run {here}. Use {flag}, or {other}.")
 
 
 def load_teacher(config: TrainRun, device: str) -> WorldModel:

@@ -85,7 +85,9 @@ def _collect(args: list[str]) -> int:
     from diswm import api
     from diswm.config import CollectRun
 
-    config, _ = _configure("collect", CollectRun(), args, None)
+    config, explicit = _configure("collect", CollectRun(), args, None)
+    if "out" not in explicit:
+        config = dataclasses.replace(config, out=Path(f"videos/{config.env.task}"))
     return _code(api.collect(config))
 
 
@@ -137,8 +139,9 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
     config = merge(apply_preset(config, chosen or DEFAULT, verb), settings)
     _check_flags(args, list(flat(config)))
     head = " [METHOD]" if apply_method else ""
+    task = " [--task TASK]" if hasattr(config, "env") else ""
     text = (
-        f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml] [--task TASK] [settings]\n\n"
+        f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml]{task} [settings]\n\n"
         f"Shown below are the values of preset {chosen or DEFAULT}."
     )
     parsed = _tyro(type(config), verb, args, default=config, description=text)
@@ -250,6 +253,7 @@ def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     hints = typing.get_type_hints(kind, include_extras=True)
     positional = [name for name, hint in hints.items() if "positional" in typing.get_args(hint)]
     flags = [name for name in hints if name not in positional]
+    args = args[1:] if positional and args and args[0] == f"--{positional[0]}" else args  # both `diswm report X` and `--run X`
     _check_flags(args, flags)
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
         raise DiswmError(f"`diswm {verb}` needs the folder of a run: diswm {verb} runs/demo/agent")

@@ -30,7 +30,7 @@ class CollectRun:
     """Collect distracting videos of a task: images and true factors, no actions, no rewards."""
 
     out: Path = Path("videos/reacher_easy")
-    """Folder of the data set. One that was begun is continued."""
+    """Folder of the data set, videos/<task> unless given. One that was begun is continued."""
     seed: int = 0
     """Everything that is drawn follows from it."""
     collect: CollectConfig = dataclasses.field(default_factory=CollectConfig)
@@ -44,7 +44,7 @@ class PretrainRun:
     videos: tuple[Path, ...] = ()
     """Folders of videos."""
     out: Path = Path("runs/teacher")
-    """Run folder. One that was begun is resumed."""
+    """Run folder, runs/teacher_<method>_<seed> unless given. One that was begun is resumed."""
     method: str = "diswm"
     """Method whose teacher this is: diswm, no_disentangle, dv2_finetune, ..."""
     seed: int = 0
@@ -71,7 +71,7 @@ class TrainRun:
     teacher: Path | None = None
     """Run folder of `diswm pretrain`, for the methods that have a teacher."""
     out: Path = Path("runs/agent")
-    """Run folder. One that was begun is resumed."""
+    """Run folder, runs/<task>_<method>_<seed> unless given. One that was begun is resumed."""
     seed: int = 0
     """Everything that is drawn follows from it."""
     device: str = "auto"

@@ -23,6 +23,8 @@ class Stages:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.path = folder / "demo.json"
+        if not self.path.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise DiswmError(f"{folder}: is neither an empty folder nor a demo. Choose another folder with --out.")
         self.state: dict[str, Any] = {"settings": settings, "seconds": {}, "notes": {}, "done": [], "peak_rss_bytes": 0}
         if self.path.exists():
             try:

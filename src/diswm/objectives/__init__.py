@@ -13,7 +13,7 @@ class Anneal:
     """A factor on a weight, as a pure function of the live step count.
 
     0 before `begin`, then falling in a straight line from 1 over `over` steps, never below `floor`:
-    ``max(1 - (steps - begin) / over, floor)`` (spec C3: in-domain begin 0, cross-domain begin 50,000).
+    ``max(1 - (steps - begin) / over, floor)``.
     """
 
     begin: int = 0
