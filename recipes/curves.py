@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--note", default="")
     args = parser.parse_args()
-    runs = [read(path.parent) for path in sorted(args.folder.glob("*/*/metrics.jsonl"))]
+    runs = [read(path.parent) for path in sorted(args.folder.glob("*/*/metrics.jsonl")) if path.parent.parent.name != "teachers"]
     if not runs:
         parser.error(f"{args.folder} holds no runs <method>/<seed>")
     RESULTS.mkdir(exist_ok=True)

@@ -9,11 +9,15 @@ out=${1:-runs/learn_cpu}
 diswm=.venv/bin/diswm
 
 $diswm collect --preset cpu --task cheetah_run --out "$out/videos"
-$diswm pretrain diswm --preset cpu --videos "$out/videos" --out "$out/teacher"
 for seed in ${SEEDS:-0 1 2}; do
   for method in ${METHODS:-diswm dreamerv2}; do
     teacher=()
-    case $method in diswm | no_disentangle) teacher=(--teacher "$out/teacher") ;; esac
+    case $method in
+      diswm | no_disentangle | dv2_finetune)
+        $diswm pretrain "$method" --preset cpu --videos "$out/videos" --out "$out/teachers/$method"
+        teacher=(--teacher "$out/teachers/$method")
+        ;;
+    esac
     $diswm train "$method" --preset cpu --task walker_walk --seed "$seed" "${teacher[@]}" --out "$out/$method/$seed"
   done
 done

@@ -86,3 +86,13 @@ def test_requirements_are_those_of_pyproject(installed: importlib.metadata.Packa
 def test_the_command_is_declared(installed: importlib.metadata.PackageMetadata, project: dict[str, Any]) -> None:
     scripts = importlib.metadata.distribution(installed["Name"]).entry_points.select(group="console_scripts")
     assert {script.name: script.value for script in scripts} == project["scripts"] == {"diswm": "diswm.cli:main"}
+
+
+def test_every_verb_is_a_function() -> None:
+    from diswm.cli import VERBS
+
+    functions = {"report": "write_report", "demo": "run_demo", "doctor": "diagnose"}
+    for verb in VERBS:
+        assert callable(getattr(diswm, functions.get(verb, verb)))
+    with pytest.raises(AttributeError, match="no attribute 'fly'"):
+        diswm.fly  # noqa: B018

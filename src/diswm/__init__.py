@@ -12,21 +12,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["collect", "evaluate", "load", "pretrain", "train", "traverse", "write_report"]
+__all__ = ["collect", "diagnose", "evaluate", "load", "pretrain", "run_demo", "train", "traverse", "write_report"]
+
+# Verbs whose own names are modules.
+_ELSEWHERE = {"diagnose": ("doctor", "diagnose"), "run_demo": ("demo", "demo"), "write_report": ("report", "write_report")}
 
 if TYPE_CHECKING:
     from diswm.api import collect, evaluate, load, pretrain, train, traverse
+    from diswm.demo import demo as run_demo
+    from diswm.doctor import diagnose
     from diswm.report import write_report
 
 
 def __getattr__(name: str) -> Any:
     """Load the verbs when they are first asked for."""
-    if name == "write_report":
-        from diswm import report
+    from importlib import import_module
 
-        return report.write_report
-    if name in __all__:
-        from diswm import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module 'diswm' has no attribute '{name}'")
+    if name not in __all__:
+        raise AttributeError(f"module 'diswm' has no attribute '{name}'")
+    module, function = _ELSEWHERE.get(name, ("api", name))
+    return getattr(import_module(f"diswm.{module}"), function)
