@@ -14,7 +14,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 HEAD = ["seed", "random policy", "trained, seen colours", "trained, unseen colours", "minutes", "peak memory"]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, note: str = "") -> None:
     summaries = {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))}
     if not summaries:
         sys.exit(f"{folder} holds no demos <seed>/summary.json")
@@ -32,6 +32,7 @@ def main(folder: Path) -> None:
         f"Videos of {first['source']}, agent on {first['task']}: {first['frames']:,} frames, {first['updates']:,} updates. "
         "Returns: mean and 95% bootstrap interval over 10 evaluation episodes.",
         "\n".join("| " + " | ".join(row) + " |" for row in [HEAD, ["---"] * len(HEAD), *rows]),
+        *([note] if note else []),
     ]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "demo.md").write_text("\n\n".join(lines) + "\n")
@@ -39,4 +40,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) == 2 else sys.exit(__doc__))
+    main(Path(sys.argv[1]), *sys.argv[2:]) if len(sys.argv) in (2, 3) else sys.exit(__doc__)
