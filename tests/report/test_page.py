@@ -318,3 +318,19 @@ def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None) -> None:
 def test_the_report_needs_no_torch() -> None:
     code = "import sys, diswm.report; sys.exit(int(any(m in sys.modules for m in ('torch', 'mujoco', 'gymnasium', 'matplotlib.pyplot'))))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = write_report(run, out=tmp_path)
+    before = page.read_text()
+
+    def full(path: Path, text: str, **_: Any) -> int:
+        with path.open("w") as file:
+            file.write(text[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiswmError, match="No space left"):
+        write_report(run, out=tmp_path)
+    assert page.read_text() == before
+    assert not list(tmp_path.glob(".*.tmp"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,22 @@ def write_report(
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         body = _body(loaded, taught, no_teacher, folders, no_videos, summary, list((totals or {}).get("stages") or []))
-        page.write_text(_document(loaded, summary, body), encoding="utf-8")
+        _write(page, _document(loaded, summary, body))
         numbers = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-        page.with_name("summary.json").write_text(numbers + "\n", encoding="utf-8")
+        _write(page.with_name("summary.json"), numbers + "\n")
     except OSError as error:
         raise DiswmError(f"the report could not be written to {page.parent} ({error}): expected a folder that can be written") from error
     return page
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a full disk leaves the page that was there."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _target(run: Run, out: Path | None) -> Path:
