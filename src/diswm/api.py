@@ -196,6 +196,8 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
     if results is None:
         return False
     if not logged:
+        if frames % config.train.eval_every:  # else the loop has logged it
+            run.log("eval", split="seen", returns=results["seen"].returns)
         run.log("eval", split="unseen", returns=results["unseen"].returns)
         trainer.final_frames = frames
         trainer.save()
