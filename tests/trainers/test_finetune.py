@@ -45,7 +45,8 @@ def test_counts_and_clocks_of_a_run(agent: Path) -> None:
     # The first update waits for the first episode, which ends at step 50.
     assert lines[0]["kind"] == "episode"
     assert (lines[0]["steps"], lines[0]["updates"]) == (50, 0)
-    assert [line["frames"] for line in lines if line.get("split") == "seen"] == [120, 240], "at multiples of eval_every frames"
+    # At multiples of eval_every frames, and at the end, which is none.
+    assert [line["frames"] for line in lines if line.get("split") == "seen"] == [120, 240, 300]
     assert [line["frames"] for line in lines if line.get("split") == "unseen"] == [300]
     assert all(line["frames"] == 2 * line["steps"] for line in lines)
     updates = [line for line in lines if line["kind"] == "update"]
