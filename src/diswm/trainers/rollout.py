@@ -34,13 +34,16 @@ class RandomEpisodes(RandomPolicy):
     """Uniform actions, drawn anew for each episode from the run's seed and its number: a data set can be taken up."""
 
     def __init__(self, seed: int, act_dim: int, number: int = 0) -> None:
-        super().__init__(np.random.default_rng(), act_dim)
         self.seed, self.number = seed, number
+        super().__init__(self._generator(), act_dim)
 
     def reset(self) -> None:
         """Begin the next episode."""
-        self.rng = np.random.default_rng(seed_of(self.seed, "collect_actions", self.number))
+        self.rng = self._generator()
         self.number += 1
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.default_rng(seed_of(self.seed, "collect_actions", self.number))
 
 
 class Taken(NamedTuple):
