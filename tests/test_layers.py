@@ -33,12 +33,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": {"contract"},
     "config": PARTS,
     "methods": PARTS | {"config"},
+    "ablations": PARTS | {"config", "methods"},
     "presets": PARTS | {"config"},
     "build": PARTS | {"config", "methods"},
     "evaluations": PARTS | {"config"},
-    "api": PARTS | {"config", "methods", "build", "evaluations", "runtime"},
+    "api": PARTS | {"config", "methods", "ablations", "build", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
-    "cli": PARTS | {"config", "methods", "presets", "api", "demo", "report", "doctor"},
+    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from diswm import envs
+from diswm.ablations import check_record, check_teacher_record, method_of
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import last_counters, load, load_learner, load_teacher, load_video_model
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
@@ -19,7 +20,7 @@ from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
 from diswm.evaluations import Evaluations, evaluate_all
-from diswm.methods import check_terms, method
+from diswm.methods import check_terms
 from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.collect import collect as run_collect
@@ -88,7 +89,8 @@ def _versions() -> dict[str, str]:
 def pretrain(config: PretrainRun) -> bool:
     """Pretrain a video model on ``config.videos``; a run that was begun is resumed. False if it was interrupted."""
     check_numbers(config)
-    check_terms(config.method, config.weights, method(config.method).video_weights, {})
+    check_terms(config.method, config.weights, method_of(config).video_weights, {})
+    check_record(config)
     if not config.videos:
         raise DiswmError("There are no videos to learn from: name folders with --videos, or collect some with `diswm collect`.")
     device = prepare(config.device, config.threads)
@@ -130,8 +132,9 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
 def train(config: TrainRun) -> bool:
     """Train an agent online and evaluate it; a run that was begun is resumed. False if it was interrupted."""
     check_numbers(config)
-    chosen = method(config.method)
+    chosen = method_of(config)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
+    check_record(config)
     if config.unseen == config.env.distract.colours:
         raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
     device = prepare(config.device, config.threads)
@@ -144,6 +147,8 @@ def train(config: TrainRun) -> bool:
         config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
         seed=seed_of(config.seed, "torch"), device=device,
     )  # fmt: skip
+    if config.ablate and chosen.teacher and config.teacher:
+        check_teacher_record(config, from_dict(PretrainRun, read_config(config.teacher, "pretrain")["config"]))
     teacher = load_teacher(config, device) if chosen.teacher else None
     if teacher is not None and chosen.init:
         agent.world.start_from(teacher, chosen.init)

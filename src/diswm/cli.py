@@ -93,23 +93,25 @@ def _collect(args: list[str]) -> int:
 
 def _pretrain(args: list[str]) -> int:
     from diswm import api
+    from diswm.ablations import slug
     from diswm.config import PretrainRun
     from diswm.methods import for_pretraining
 
     config, explicit = _configure("pretrain", PretrainRun(), args, for_pretraining)
     if "out" not in explicit:
-        config = dataclasses.replace(config, out=Path(f"runs/teacher_{config.method}_{config.seed}"))
+        config = dataclasses.replace(config, out=Path(f"runs/teacher_{config.method}{slug(config)}_{config.seed}"))
     return _code(api.pretrain(config))
 
 
 def _train(args: list[str]) -> int:
     from diswm import api
+    from diswm.ablations import slug
     from diswm.config import TrainRun
     from diswm.methods import for_training
 
     config, explicit = _configure("train", TrainRun(), args, for_training)
     if "out" not in explicit:
-        config = dataclasses.replace(config, out=Path(f"runs/{config.env.task}_{config.method}_{config.seed}"))
+        config = dataclasses.replace(config, out=Path(f"runs/{config.env.task}_{config.method}{slug(config)}_{config.seed}"))
     return _code(api.train(config))
 
 
@@ -118,10 +120,11 @@ def _code(done: bool) -> int:
 
 
 def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[Any, str], Any] | None) -> tuple[Any, set[str]]:
-    """Defaults, then the method, then the preset, then a file, then flags: each overrides what came before.
+    """Defaults, then the method, the preset, a file, the ablations, then flags: each overrides what came before.
 
     Also returns the names that the file or flags set.
     """
+    from diswm.ablations import ablate
     from diswm.config import flat, merge, read_yaml
     from diswm.presets import DEFAULT, PRESETS, apply_preset
 
@@ -129,7 +132,10 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
     chosen, args = _take(args, "--preset")
     file, args = _take(args, "--config")
     settings = read_yaml(Path(file)) if file else {}
+    changes: list[str] = []
     if apply_method:
+        changes, args = _take_all(args, "--ablate")
+        changes = [*_listed(settings.pop("ablate", [])), *changes]
         flag, args = _take(args, "--method")
         name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
         if flag and name and flag != name:
@@ -137,8 +143,10 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
         config = apply_method(config, str(name or flag or settings.pop("method", config.method)))
         settings.pop("method", None)
     config = merge(apply_preset(config, chosen or DEFAULT, verb), settings)
+    config = ablate(config, changes) if changes else config
     _check_flags(args, list(flat(config)))
     head = " [METHOD]" if apply_method else ""
+    head += " [--ablate NAME[=VALUE]]" if apply_method else ""
     task = " [--task TASK]" if hasattr(config, "env") else ""
     text = (
         f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml]{task} [settings]\n\n"
@@ -159,6 +167,20 @@ def _take(args: list[str], flag: str) -> tuple[str | None, list[str]]:
                 raise DiswmError(f"{flag} needs a value.")
             return args[index + 1], args[:index] + args[index + 2 :]
     return None, args
+
+
+def _take_all(args: list[str], flag: str) -> tuple[list[str], list[str]]:
+    """The values of a flag that may be repeated, and the arguments without it."""
+    values: list[str] = []
+    while True:
+        value, args = _take(args, flag)
+        if value is None:
+            return values, args
+        values.append(value)
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 
 def _check_flags(args: list[str], known: list[str]) -> None:

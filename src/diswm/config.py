@@ -47,6 +47,8 @@ class PretrainRun:
     """Run folder, runs/teacher_<method>_<seed> unless given. One that was begun is resumed."""
     method: str = "diswm"
     """Method whose teacher this is: diswm, no_disentangle, dv2_finetune, ..."""
+    ablate: tuple[str, ...] = ()
+    """Ablations, NAME or NAME=VALUE: no_disentangle, beta=0, code=10, source=FOLDER."""
     seed: int = 0
     """Everything that is drawn follows from it."""
     device: str = "auto"
@@ -68,6 +70,8 @@ class TrainRun:
 
     method: str = "diswm"
     """diswm, paper, no_distill, no_disentangle, dreamerv2, dv2_finetune."""
+    ablate: tuple[str, ...] = ()
+    """Ablations, NAME or NAME=VALUE: no_distill, no_disentangle, beta=0, distill=1, distill_kind=mse_mean, code=10, source=FOLDER."""
     teacher: Path | None = None
     """Run folder of `diswm pretrain`, for the methods that have a teacher."""
     out: Path = Path("runs/agent")

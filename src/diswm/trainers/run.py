@@ -59,10 +59,13 @@ def read_config(folder: Path, kind: str | None = None) -> dict[str, Any]:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts -> dotted keys."""
+    """Nested dicts -> dotted keys, without those of empty dicts and lists."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif value != []:
+            flat[prefix + key] = value
     return flat
 
 
