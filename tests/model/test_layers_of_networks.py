@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from diswm.model.layers import NormGRUCell, OutputLinear, images_to_input, kaiming_, mlp, output_to_images
+from diswm.model.layers import NormGRUCell, OutputLinear, UpConv, WholeConv, images_to_input, kaiming_, mlp, output_to_images
 
 
 @pytest.mark.parametrize("norm", [True, False])
@@ -32,6 +33,27 @@ def test_gru_cell_against_a_naive_loop(norm: bool) -> None:
             update = 1 / (1 + math.exp(1 - parts[4 + i]))
             expected = update * candidate + (1 - update) * float(state[b, i])
             assert float(found[b, i]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "side"), [(4, 1, 8), (4, 1, 2), (6, 0, 7), (5, 0, 5), (5, 1, 5), (4, 0, 1), (5, 0, 1), (4, 1, 1)]
+)
+def test_up_conv_is_the_transposed_convolution(kernel: int, padding: int, side: int) -> None:
+    """The same numbers and gradients in double precision; a different order of sums alone, so about 1e-14 apart."""
+    torch.manual_seed(0)
+    layer = UpConv(5, 3, kernel, 2, padding).double()
+    x = torch.randn(2, 5, side, side, dtype=torch.float64, requires_grad=True)
+    found, expected = layer(x), F.conv_transpose2d(x, layer.weight, layer.bias, 2, padding)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    grad, inputs = torch.randn_like(expected), (x, layer.weight, layer.bias)
+    for ours, theirs in zip(torch.autograd.grad(found, inputs, grad), torch.autograd.grad(expected, inputs, grad), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def test_whole_conv_is_the_convolution() -> None:
+    torch.manual_seed(0)
+    layer, x = WholeConv(5, 3, 4).double(), torch.randn(2, 5, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias), rtol=0, atol=1e-12)
 
 
 def test_kaiming_reaches_linear_and_conv_but_not_transposed_conv() -> None:

@@ -38,6 +38,20 @@ def test_image_term_of_a_perfect_output_is_the_constant() -> None:
     torch.testing.assert_close(image_term(perfect + 0.1, image), torch.full((B, T), constant + 61.44))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradient_of_the_image_term_is_the_error(dtype: torch.dtype) -> None:
+    """d/do (o - x)^2 / 2 = o - x, times 2 for the first frame, which is weighted so; bfloat16 keeps 8 bits: within 2^-8."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8, generator=generator)
+    output = torch.randn(1, 2, 3, 64, 64, generator=generator).to(dtype).requires_grad_()
+    (image_term(output, image) * torch.tensor([2.0, 1.0])).sum().backward()
+    error = output.detach().float() - images_to_input(image).unflatten(0, (1, 2))
+    expected = error * torch.tensor([2.0, 1.0])[:, None, None, None]
+    assert output.grad is not None
+    assert output.grad.dtype == dtype
+    torch.testing.assert_close(output.grad.float(), expected, rtol=2**-8 if dtype == torch.bfloat16 else 1e-6, atol=0)
+
+
 def test_image_term_matches_each_frame_to_its_own() -> None:
     image = torch.zeros(B, T, 64, 64, 3, dtype=torch.uint8)
     image[1, 2] = 255

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diswm.model.layers import OutputLinear, kaiming_
+from diswm.model.layers import OutputLinear, WholeConv, kaiming_
 
 
 class Code(NamedTuple):
@@ -33,7 +33,7 @@ class GaussianEncoder(nn.Module):
             nn.Conv2d(d, d, 4, 2, 1), nn.ELU(),
             nn.Conv2d(d, 2 * d, 4, 2, 1), nn.ELU(),
             nn.Conv2d(2 * d, 2 * d, 4, 2, 1), nn.ELU(),
-            nn.Conv2d(2 * d, 8 * d, 4), nn.ELU(),
+            WholeConv(2 * d, 8 * d, 4), nn.ELU(),
         )  # fmt: skip
         self.stats = OutputLinear(8 * d, 2 * size)
         kaiming_(self)
