@@ -17,7 +17,7 @@ _DREAMER = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2}
 _VIDEO = {"image": 1.0, "dyn": 0.8, "rep": 0.2}
 _GAUSSIAN = {"model.encoder": "gaussian"}
 _PLAIN = {"model.encoder": "plain"}
-_FADE = {"distill": Anneal(begin=0, over=50_000, floor=0.1)}  # spec C3, in-domain: 0.1 -> 0.01 at 45,000 agent steps
+_FADE = {"distill": Anneal(begin=0, over=50_000, floor=0.1)}  # the paper's in-domain transfer: 0.1 -> 0.01 at 45,000 agent steps
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from diswm.trainers.rollout import Rollout
 class CollectConfig:
     """How much video to collect, and who acts."""
 
-    frames: int = 100_000
+    frames: int = 1_000_000
     """Simulator steps to collect, over whole episodes."""
     policy: str = "random"
     """Who acts: `random`, or the folder of a trained run on the same task."""

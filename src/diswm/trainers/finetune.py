@@ -47,8 +47,8 @@ class TrainConfig:
     """Seconds between checkpoints."""
     patience: int = 20
     """Updates in a row that may be skipped because of NaN before training stops."""
-    replay_rows: int = 500_000
-    """Capacity of the replay, in agent steps."""
+    replay_rows: int = 501_000
+    """Capacity of the replay, in rows: the agent steps and the first frame of each episode."""
     replay_gb: float = 8.0
     """Largest size of the replay on disk, in GB; lowers the capacity."""
 
