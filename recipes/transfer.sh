@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Does pretraining with distillation help? One target under colour distraction, a teacher of another task's videos, the same seeds for
+# each variant: diswm, without distillation, without disentanglement, DreamerV2; on demand diswm with other kinds of distillation.
+# Hours on two cores; stopped, the same command goes on. -> results/transfer.{md,csv,png}
+#
+#   recipes/transfer.sh [FOLDER]     METHODS="diswm no_distill no_disentangle dreamerv2"  KINDS="mse_mean softmax_mean softmax_sample"
+#                                    SOURCE=cheetah_run  TARGET=walker_walk  NAME=transfer  and what recipes/study.sh names
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=${1:-runs/transfer}
+. recipes/study.sh
+source=${SOURCE:-cheetah_run}
+target=${TARGET:-walker_walk}
+methods=${METHODS:-diswm no_distill no_disentangle dreamerv2}
+
+films "$source"
+for seed in $seeds; do
+  for method in $methods; do
+    flags=()
+    case $method in
+      diswm | paper | no_disentangle | dv2_finetune)
+        teacher "$method" "$method" "$source"
+        flags=(--teacher "$out/teachers/$method")
+        ;;
+    esac
+    agent "$out/$method" "$method" "$target" "$seed" "${flags[@]}"
+  done
+  for kind in ${KINDS:-}; do
+    teacher diswm diswm "$source"
+    agent "$out/distill_kind=$kind" diswm "$target" "$seed" --teacher "$out/teachers/diswm" --ablate "distill_kind=$kind"
+  done
+  # After each round of seeds, so that there is something to look at; the page says what is not finished.
+  .venv/bin/python recipes/transfer.py "$out" --results "$results" --name "${NAME:-transfer}" --command "$(called METHODS KINDS SOURCE TARGET)"
+done
