@@ -47,11 +47,11 @@ def verdict(gaps: list[float]) -> str:
     return "lower" if found.high < 0 else "no difference shown"
 
 
-def dots(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
+def dots(axes: Axes, rows: dict[str, list[float]], title: str, colours: dict[str, str]) -> None:
     """One line a variant: each seed as a dot, the interval as a bar."""
-    for place, (colour, values) in enumerate(zip(itertools.cycle(study.COLOURS), rows.values(), strict=False)):
+    for place, (name, values) in enumerate(rows.items()):
         if values:
-            found = study.interval(values)
+            found, colour = study.interval(values), colours[name]
             axes.plot([found.low, found.high], [place, place], color=colour, linewidth=5, alpha=0.45, solid_capstyle="butt")
             axes.scatter(values, [place] * len(values), color=colour, s=22, zorder=3)
             axes.scatter([found.mean], [place], color=colour, marker="D", s=60, edgecolors="white", zorder=4)
@@ -64,13 +64,15 @@ def dots(axes: Axes, rows: dict[str, list[float]], title: str) -> None:
 def draw(groups: dict[str, list[study.Trial]], reference: str, path: Path, title: str) -> None:
     """Curves; areas and returns at the budget by seed; paired differences."""
     figure, axes = plt.subplots(2, 2, figsize=(12, 8), layout="constrained")
+    colours = dict(zip(groups, itertools.cycle(study.COLOURS), strict=False))  # the order in which the curves take theirs
     study.draw_curves(axes[0, 0], groups)
     axes[0, 0].set_title(title, fontsize=10)
     area, seen, _ = study.MEASURES
     for place, measure in ((axes[0, 1], area), (axes[1, 0], seen)):
-        dots(place, {name: [study.MEASURES[measure](t) for t in trials if t.finished] for name, trials in groups.items()}, measure)
-    others = {name: study.paired(groups.get(reference, []), trials, area) for name, trials in groups.items()}
-    dots(axes[1, 1], {name: values for name, values in others.items() if name != reference}, f"{area}: {reference} less the other, by seed")
+        values = {name: [study.MEASURES[measure](t) for t in trials if t.finished] for name, trials in groups.items()}
+        dots(place, values, measure, colours)
+    gaps = {name: study.paired(groups.get(reference, []), trials, area) for name, trials in groups.items() if name != reference}
+    dots(axes[1, 1], gaps, f"{area}: {reference} less the other, by seed", colours)
     axes[1, 1].axvline(0, color="0.3", linewidth=1)
     figure.savefig(path, dpi=150)
     plt.close(figure)
