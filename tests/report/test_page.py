@@ -222,6 +222,14 @@ def test_overlap_is_not_called_a_gain(run: Path) -> None:
     assert "beats" not in text
 
 
+def test_an_ablated_method_is_not_called_by_its_name_alone(run: Path) -> None:
+    edit(run / "config.json", lambda head: head["config"].update(ablate=["no_distill", "beta=0"]))
+    assert summarise(run)["method"] == "diswm, no_distill, beta=0"
+    assert "diswm, no_distill, beta=0" in read(write_report(run)).text
+    edit(run / "config.json", lambda head: head["config"].update(ablate=[]))
+    assert summarise(run)["method"] == "diswm"
+
+
 def test_a_nan_return_is_no_mean(run: Path) -> None:
     edit(run / "evaluation.json", lambda value: value["unseen"].__setitem__("returns", [500.0, float("nan")]))
     assert summarise(run)["returns"]["trained_unseen"]["mean"] is None

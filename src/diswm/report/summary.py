@@ -29,7 +29,7 @@ def summary_of(run: Run, source: str, totals: dict[str, Any] | None = None) -> d
     measured = finite_list(run.cost.get("seconds")) or finite_list([row["seconds"] for row in run.rows if "seconds" in row][-1:])
     return {
         "task": run.text("env.task", UNKNOWN),
-        "method": run.text("method", UNKNOWN),
+        "method": _method(run),
         "source": source,
         "returns": {name: _returns(run.returns(key)) for name, key in SPLITS.items()},
         "frames": run.latest("frames"),
@@ -37,6 +37,12 @@ def summary_of(run: Run, source: str, totals: dict[str, Any] | None = None) -> d
         "seconds": totals.get("seconds", measured[0] if measured else None),
         "peak_rss_bytes": totals.get("peak_rss_bytes", run.cost.get("peak_rss_bytes")),
     }
+
+
+def _method(run: Run) -> str:
+    """The method, with what was ablated: "diswm, beta=0"."""
+    changes = run.setting("ablate", [])
+    return ", ".join([run.text("method", UNKNOWN), *map(str, changes if isinstance(changes, list) else [changes])])
 
 
 def find_teacher(run: Run, given: Path | None) -> tuple[Run | None, str]:
