@@ -42,7 +42,7 @@ class PretrainRun:
     """Pretrain the action-free, disentangled video model: the teacher."""
 
     videos: tuple[Path, ...] = ()
-    """Folders of videos."""
+    """Folders of videos, or archives of such (.tar, .tar.gz, .tar.xz)."""
     out: Path = Path("runs/teacher")
     """Run folder, runs/teacher_<method>_<seed> unless given. One that was begun is resumed."""
     method: str = "diswm"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -88,3 +89,33 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path, *, need: int, advice: str) -> Iterator[Path]:
+    """Fill the folder that the block is given; it becomes ``path`` at the end of the block, or nothing is left.
+
+    What a killed process left behind goes at the next call. ``need`` is an upper bound in bytes, for the message. Raises
+    DiswmError where ``path`` is there and not an empty folder, and for what the operating system refuses.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DiswmError(f"{path}: is there already. Choose another folder with --out, or remove it.")
+    path = path.resolve()
+    made = not path.parent.exists()
+    make_folder(path.parent)
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir()
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+        if isinstance(error, OSError):
+            raise write_error(error, path.parent, need, advice) from error
+        raise
+    sync_folder(path.parent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import io
 import lzma
 import math
 import re
@@ -25,6 +26,8 @@ from diswm.contract import FACTOR_PREFIX, Array, DiswmError, Episode
 from diswm.data.disk import write_atomically
 
 MAX_BYTES = 4 << 30  # of one decoded episode: 350,000 frames of 64 x 64; what declares more is damaged or hostile
+MAX_COLUMNS = 1_000
+MAX_HEADER = 1 << 14  # bytes; numpy itself reads up to 10,000
 FLAGS = ("is_first", "is_last", "is_terminal")
 _DIMS = {"action": 2, "reward": 1, "discount": 1, **dict.fromkeys(FLAGS, 1)}
 Headers: TypeAlias = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
@@ -182,6 +185,8 @@ def _open_npz(path: Path) -> zipfile.ZipFile:
 
 def _headers(archive: zipfile.ZipFile, path: Path, require: tuple[str, ...], max_bytes: int) -> Headers:
     headers, total = {}, 0
+    if (columns := len(archive.infolist())) > MAX_COLUMNS:
+        raise DiswmError(f"{path}: holds {columns:,} arrays, more than the limit of {MAX_COLUMNS:,} an episode.")
     for info in archive.infolist():
         if not info.filename.endswith(".npy"):
             continue
@@ -206,12 +211,13 @@ def _headers(archive: zipfile.ZipFile, path: Path, require: tuple[str, ...], max
 
 
 def _npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    version = np.lib.format.read_magic(member)
+    head = io.BytesIO(member.read(MAX_HEADER))  # a header may declare 4 GiB of itself
+    version = np.lib.format.read_magic(head)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"array format {version} is not supported")
-    shape, _, dtype = readers[version](member)
-    return shape, dtype, member.tell()
+    shape, _, dtype = readers[version](head)
+    return shape, dtype, head.tell()
 
 
 def list_episodes(folder: Path) -> list[Path]:
@@ -221,7 +227,7 @@ def list_episodes(folder: Path) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DiswmError(f"{folder}: is not a folder. Expected a folder of .npz episodes, or one that has train_eps/.")
+        raise DiswmError(f"{folder}: is not a folder. Expected one of .npz episodes or with train_eps/; as videos also an archive of it.")
     if (folder / "train_eps").is_dir():
         folder = folder / "train_eps"
     return sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))

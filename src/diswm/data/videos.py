@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from diswm.contract import FACTOR_PREFIX, Array, Batch, DiswmError, Episode
+from diswm.data.archives import data_folder
 from diswm.data.disk import make_folder, require_free, size, write_atomically, write_error
 from diswm.data.episodes import content_hash, list_episodes, load_episode, peek_episode, save_episode
 from diswm.data.manifest import VideoWriter, expected_hashes, file_hash, read_manifest
@@ -76,12 +77,15 @@ class DiskFrames:
 
 
 class Videos:
-    """Windows of the videos in ``folders`` (each a folder of episodes, or one with ``train_eps``, with or without manifest).
+    """Windows of the videos in ``folders``: each a folder of episodes, with or without manifest, a folder around such a one
+    (``train_eps``, as the released data sets have it), or an archive of it (.tar, .tar.gz, .tar.xz).
 
     ``length`` is the window in rows; at least one episode must be that long. ``cache`` is the folder for frames beyond
-    ``ram_bytes``. Damaged files among good ones are left out: ``skipped`` lists (file, reason), and one warning counts
-    them. ``on_progress(done, total)`` is called after each file. Raises DiswmError for folders that are missing, empty or
-    hold nothing readable, for images of different sizes, and for frames that fit neither memory nor disk.
+    ``ram_bytes`` and for unpacked archives, which later runs use again. Damaged files among good ones are left out:
+    ``skipped`` lists (file, reason), and one warning counts them. ``on_progress(done, total)`` is called after each file,
+    ``on_unpack(done, total)`` with bytes of an archive. Raises DiswmError for folders that are missing, empty or hold nothing
+    readable, for archives that are damaged or hostile, for images of different sizes, and for frames that fit neither memory
+    nor disk.
     """
 
     def __init__(
@@ -92,8 +96,10 @@ class Videos:
         cache: Path | None = None,
         ram_bytes: int = 2 << 30,
         on_progress: Progress | None = None,
+        on_unpack: Progress | None = None,
     ) -> None:
-        self.folders = [Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders)]
+        given = [folders] if isinstance(folders, str | Path) else folders
+        self.folders = [data_folder(Path(f), Path(cache) if cache else None, on_unpack) for f in given]
         self.length = length
         self.skipped: list[tuple[str, str]] = []
         self.manifests: list[dict[str, Any]] = []
