@@ -36,8 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ablations": PARTS | {"config", "methods"},
     "presets": PARTS | {"config"},
     "build": PARTS | {"config", "methods"},
+    "released": {"contract", "data", "model"},
+    "exchange": PARTS | {"config", "methods", "build", "released"},
     "evaluations": PARTS | {"config"},
-    "api": PARTS | {"config", "methods", "ablations", "build", "evaluations", "runtime"},
+    "api": PARTS | {"config", "methods", "ablations", "build", "exchange", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor"},
 }

@@ -93,6 +93,6 @@ def test_every_verb_is_a_function() -> None:
 
     functions = {"report": "write_report", "demo": "run_demo", "doctor": "diagnose"}
     for verb in VERBS:
-        assert callable(getattr(diswm, functions.get(verb, verb)))
+        assert callable(getattr(diswm, functions.get(verb, verb.replace("-", "_"))))
     with pytest.raises(AttributeError, match="no attribute 'fly'"):
         diswm.fly  # noqa: B018

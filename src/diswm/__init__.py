@@ -12,13 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["collect", "diagnose", "evaluate", "load", "pretrain", "run_demo", "train", "traverse", "write_report"]
+__all__ = [
+    "collect", "diagnose", "evaluate", "export_checkpoint", "import_checkpoint", "load", "pretrain", "run_demo", "train", "traverse",
+    "write_report",
+]  # fmt: skip
 
 # Verbs whose own names are modules.
 _ELSEWHERE = {"diagnose": ("doctor", "diagnose"), "run_demo": ("demo", "demo"), "write_report": ("report", "write_report")}
 
 if TYPE_CHECKING:
-    from diswm.api import collect, evaluate, load, pretrain, train, traverse
+    from diswm.api import collect, evaluate, export_checkpoint, import_checkpoint, load, pretrain, train, traverse
     from diswm.demo import demo as run_demo
     from diswm.doctor import diagnose
     from diswm.report import write_report

@@ -20,6 +20,7 @@ from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
 from diswm.evaluations import Evaluations, evaluate_all
+from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.methods import check_terms
 from diswm.runtime import prepare
 from diswm.trainers import media
@@ -33,7 +34,9 @@ from diswm.trainers.rollout import RandomEpisodes, action_size
 from diswm.trainers.run import Run, check_folder, read_config
 from diswm.trainers.seeds import generator, seed_of
 
-__all__ = ["collect", "evaluate", "load", "load_video_model", "pretrain", "train", "traverse"]
+__all__ = [
+    "collect", "evaluate", "export_checkpoint", "import_checkpoint", "load", "load_video_model", "pretrain", "train", "traverse",
+]  # fmt: skip
 
 
 # ---- the verbs
@@ -118,9 +121,12 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
 
         def watch(done: int, total: int) -> None:
             bar.total = total
-            bar.update(done)
+            bar.update(done, "decoding")
 
-        videos = Videos(folders, on_progress=watch, **settings)
+        def unpacking(done: int, total: int) -> None:
+            bar.update(0, f"unpacking, {done / total:.0%}")
+
+        videos = Videos(folders, on_progress=watch, on_unpack=unpacking, **settings)
     for name, reason in videos.skipped[:5]:
         console.print(f"left out {name}: {reason}", markup=False)
     if videos.skipped:
@@ -147,7 +153,7 @@ def train(config: TrainRun) -> bool:
         config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
         seed=seed_of(config.seed, "torch"), device=device,
     )  # fmt: skip
-    if config.ablate and chosen.teacher and config.teacher:
+    if config.ablate and chosen.teacher and config.teacher and "imported" not in read_config(config.teacher):
         check_teacher_record(config, from_dict(PretrainRun, read_config(config.teacher, "pretrain")["config"]))
     teacher = load_teacher(config, device) if chosen.teacher else None
     if teacher is not None and chosen.init:
@@ -215,11 +221,14 @@ def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "aut
     Raises KeyboardInterrupt for Ctrl-C; then nothing is written.
     """
     folder = Path(run)
-    config = from_dict(TrainRun, read_config(folder, "train")["config"])
+    head = read_config(folder, "train")
+    config = from_dict(TrainRun, head["config"])
     if episodes is not None:
         config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, episodes=episodes))
     check_numbers(config)
     agent = load(folder, prepare(device))
+    if "imported" in head:
+        _check_task(folder, config, agent.world.act_dim)
     target = out or folder
     stages = Evaluations(config)
     try:
@@ -228,6 +237,20 @@ def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "aut
     finally:
         stages.close()
     return target / "evaluation.json"
+
+
+def _check_task(folder: Path, config: TrainRun, act_dim: int) -> None:
+    """DiswmError unless the actions of an imported agent, which nothing but the user can name the task of, fit the task."""
+    if config.env.task == NO_TASK:
+        raise DiswmError(f"{folder}: its weights do not say of which task they are. Import them again with --task.")
+    env = envs.make(config.env)
+    takes = action_size(env)
+    env.close()
+    if takes != act_dim:
+        raise DiswmError(
+            f"{folder}: its agent gives {act_dim} numbers, the task {config.env.task} takes {takes}. "
+            "Import it again with --task and the task that it was trained on."
+        )
 
 
 def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto") -> Path:
@@ -246,8 +269,12 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
     rng = generator(found["seed"], "media")
     if kind == "pretrain" or videos:
         source = [videos] if videos else [Path(path) for path in found["videos"]]
-        return _videos(source, length=8).sample(rng, 32, 8)
+        if not source:
+            raise DiswmError(f"{folder}: names no videos to take frames from, as it was imported. Name some with --videos.")
+        return _videos(source, length=8, cache=folder.parent / "cache").sample(rng, 32, 8)
     config = from_dict(TrainRun, found)
+    if config.env.task == NO_TASK:
+        raise DiswmError(f"{folder}: was imported without a task to take frames from. Name videos with --videos, or import with --task.")
     env = envs.make(config.env)
     actor = random_actor(rng, action_size(env))
     clip = run_evaluate(actor, [env], [seed_of(config.seed, "media")]).video

@@ -37,11 +37,17 @@ def checkpoint(folder: Path) -> Path:
 
 
 def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
-    """The video model of a run of `diswm pretrain`, frozen."""
+    """The video model of a run of `diswm pretrain`, or the one inside an imported agent (its actions fall away), frozen."""
     folder = Path(run)
-    config = from_dict(PretrainRun, read_config(folder, "pretrain")["config"])
-    world = WorldModel(config.model, 0)
-    world.load_state_dict(load_model(checkpoint(folder))["world"])
+    found = read_config(folder)
+    agent = found["kind"] == "train" and "imported" in found
+    found = found if agent else read_config(folder, "pretrain")
+    model = (from_dict(TrainRun, found["config"]) if agent else from_dict(PretrainRun, found["config"])).model
+    weights = load_model(checkpoint(folder))["world"]
+    weights = {name: value for name, value in weights.items() if not name.startswith("heads.")}
+    weights["rssm.inp.weight"] = weights["rssm.inp.weight"][:, : model.stoch]
+    world = WorldModel(model, 0)
+    world.load_state_dict(weights)
     return world.to(device).eval().requires_grad_(False)
 
 

@@ -24,6 +24,8 @@ VERBS = {
     "evaluate": "evaluate a trained agent on seen and unseen colours",
     "traverse": "decode what each dimension of a run's code changes",
     "report": "write a run's page: pictures and numbers",
+    "import-checkpoint": "turn the weights of the authors' release into a run",
+    "export-checkpoint": "write a run's weights as the authors' release has them",
     "demo": "the whole job on two CPU cores, in about ten minutes",
 }
 
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _overview() -> str:
-    rows = "\n".join(f"  {verb:<10} {about}" for verb, about in VERBS.items())
+    rows = "\n".join(f"  {verb:<17} {about}" for verb, about in VERBS.items())
     about = "Learn what can vary from distracting videos, and act."
     return f"usage: diswm VERB [options]\n\n{about}\n\n{rows}\n\n`diswm VERB --help` shows every option."
 
@@ -74,6 +76,7 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo,
+        "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
 
@@ -218,7 +221,7 @@ class TraverseArgs:
     run: Annotated[Path, "positional"]
     """Folder of a run of `diswm pretrain` or `diswm train`."""
     videos: Path | None = None
-    """Take frames from this folder of videos instead of the run's own data."""
+    """Take frames from this folder or archive of videos instead of the run's own data."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
@@ -231,6 +234,35 @@ class ReportArgs:
     """Folder of a run of `diswm train` or `diswm pretrain`."""
     out: Path | None = None
     """An .html file or a folder; the run's own folder unless given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportArgs:
+    """Turn the weights of the authors' release into a run: a video model, with actor.pt an agent. Either serves as --teacher.
+
+    Needs encoder.pt, decoder.pt and rssm.pt; takes teacher_encoder.pt, reward.pt, actor.pt and value.pt where they are there.
+    The shapes decide all sizes.
+    """
+
+    folder: Annotated[Path, "positional"]
+    """Folder with the .pt files, plain state dicts."""
+    out: Path | None = None
+    """Run folder to write, runs/<name of the folder> unless given. It must not be there yet."""
+    task: str | None = None
+    """Task of the agent, for `diswm evaluate`; the files do not say it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportArgs:
+    """Write a run's weights as the authors' release has them: encoder.pt, decoder.pt, rssm.pt; of an agent also its heads.
+
+    An agent also gives reward.pt, actor.pt, value.pt and, where its teacher is still there, teacher_encoder.pt.
+    """
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm pretrain`, `diswm train` or `diswm import-checkpoint`."""
+    out: Path | None = None
+    """Folder to write, <run>/export unless given. It must not be there yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,7 +310,8 @@ def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     args = args[1:] if positional and args and args[0] == f"--{positional[0]}" else args  # both `diswm report X` and `--run X`
     _check_flags(args, flags)
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
-        raise DiswmError(f"`diswm {verb}` needs the folder of a run: diswm {verb} runs/demo/agent")
+        what, example = ("a run", "runs/demo/agent") if positional == ["run"] else ("released weights", "checkpoints/1000000")
+        raise DiswmError(f"`diswm {verb}` needs the folder of {what}: diswm {verb} {example}")
     args = [f"--{positional[0]}", *args] if positional and args and not args[0].startswith("-") else args
     return _tyro(kind, verb, args)
 
@@ -304,6 +337,23 @@ def _report(args: list[str]) -> int:
     from diswm.report import write_report
 
     print(write_report(parsed.run, out=parsed.out))
+    return 0
+
+
+def _import_checkpoint(args: list[str]) -> int:
+    parsed = _parse(ImportArgs, "import-checkpoint", args)
+    from diswm import api
+
+    out = parsed.out or Path("runs") / (parsed.folder.resolve().name or "imported")
+    print(api.import_checkpoint(parsed.folder, out=out, task=parsed.task))
+    return 0
+
+
+def _export_checkpoint(args: list[str]) -> int:
+    parsed = _parse(ExportArgs, "export-checkpoint", args)
+    from diswm import api
+
+    print(api.export_checkpoint(parsed.run, out=parsed.out or parsed.run / "export"))
     return 0
 
 

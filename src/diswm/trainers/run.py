@@ -72,7 +72,10 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def check_folder(folder: Path, kind: str, config: Mapping[str, Any]) -> None:
     """DiswmError unless ``folder`` is absent, empty, or a run of this kind and config. Changes nothing."""
     if (folder / "config.json").exists():
-        before, now = flatten(read_config(folder, kind)["config"]), flatten(config)
+        found = read_config(folder, kind)
+        if "imported" in found:
+            raise DiswmError(f"{folder}: holds imported weights, which can teach but not go on training. Choose another folder with --out.")
+        before, now = flatten(found["config"]), flatten(config)
         differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in MAY_CHANGE)
         if differing:
             shown = "; ".join(f"{key} is {before.get(key)!r} there, {now.get(key)!r} here" for key in differing[:4])
