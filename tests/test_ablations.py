@@ -17,7 +17,7 @@ from diswm.config import PretrainRun, TrainRun, flat, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.methods import METHODS, check_terms, for_pretraining, for_training
 from diswm.presets import PRESETS, apply_preset
-from diswm.trainers.run import read_config
+from diswm.trainers.run import check_folder, read_config
 
 TRAIN = for_training(TrainRun(), "diswm")
 VIDEO = for_pretraining(PretrainRun(), "diswm")
@@ -140,6 +140,15 @@ def test_both_stages_are_ablated_alike(text: str, words: str) -> None:
 def test_ablations_of_one_stage_take_any_teacher() -> None:
     check_teacher_record(ablate(TRAIN, ["distill=1", "distill_kind=mse_mean", "source=t"]), VIDEO)
     check_teacher_record(ablate(TRAIN, ["no_disentangle"]), for_pretraining(PretrainRun(), "no_disentangle"))
+
+
+def test_runs_from_before_there_were_ablations_go_on(tmp_path: Path) -> None:
+    config = to_dict(merge(TRAIN, {"out": str(tmp_path)}))
+    old = {name: value for name, value in config.items() if name != "ablate"}
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": old}))
+    check_folder(tmp_path, "train", config)
+    with pytest.raises(DiswmError, match=r"ablate is None there, \['beta=0'\] here"):
+        check_folder(tmp_path, "train", to_dict(ablate(merge(TRAIN, {"out": str(tmp_path)}), ["beta=0"])))
 
 
 # ---- the command line
