@@ -12,10 +12,10 @@ import torch
 from diswm import __version__
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import checkpoint, load_learner
-from diswm.config import PretrainRun, TrainRun, from_dict, merge, to_dict, unknown
+from diswm.config import PretrainRun, TrainRun, from_dict, merge, to_dict
 from diswm.contract import Counters, DiswmError
-from diswm.data.disk import whole_folder
-from diswm.envs import tasks
+from diswm.data.disk import require_free, whole_folder
+from diswm.envs import EnvConfig, make, tasks
 from diswm.methods import for_pretraining, for_training
 from diswm.model.encoder import GaussianEncoder
 from diswm.released import ACTIONS, NEEDED, Sizes, StateDict, read_parts, sizes_of, to_ours, to_theirs
@@ -42,7 +42,7 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
     """
     source, out = Path(folder), Path(out)
     if task is not None and task not in tasks():
-        raise unknown("task", task, tasks())
+        make(EnvConfig(task=task))  # raises, in the words that every verb uses
     parts = read_parts(source)
     sizes = sizes_of(source, parts)
     agent = "actor" in parts
@@ -54,7 +54,8 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
     kind = "train" if agent else "pretrain"
     about = {"files": [f"{part}.pt" for part in parts], "fresh": fresh}
     head = {"format": FORMAT, "kind": kind, "version": __version__, "config": to_dict(config), "imported": about}
-    need = 4 * sum(tensor.numel() for part in parts.values() for tensor in part.values())
+    need = _bytes(parts)
+    require_free(out, need, "The run", _ADVICE)
     with whole_folder(out, need=need, advice=_ADVICE) as new:
         counters = dataclasses.asdict(Counters())
         save_checkpoint(new / "checkpoints", f"{0:09d}-{0:09d}", {"agent": state, "counters": counters, "imported": True})
@@ -68,6 +69,12 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
         kept = ["the columns of actions in rssm.pt" if part == "actions" else f"{part}.pt" for part in aside]
         console.print(f"{out}: kept aside for export: {', '.join(kept)}", markup=False)
     return out
+
+
+def _bytes(parts: dict[str, StateDict]) -> int:
+    """What they take on disk; the critic is there twice."""
+    parts = {**parts, "slow": parts.get("value", {})}
+    return 4 * sum(tensor.numel() for part in parts.values() for tensor in part.values())
 
 
 def _pretrain_config(sizes: Sizes, out: Path) -> PretrainRun:
@@ -144,8 +151,7 @@ def export_checkpoint(run: Path | str, *, out: Path | str) -> Path:
         parts["rssm"][ACTIONS] = torch.cat([parts["rssm"][ACTIONS], columns[ACTIONS]], 1)
     if taught := _teacher(head):
         parts["teacher_encoder"] = taught
-    need = 4 * sum(tensor.numel() for part in parts.values() for tensor in part.values())
-    with whole_folder(out, need=need, advice=_ADVICE) as new:
+    with whole_folder(out, need=_bytes(parts), advice=_ADVICE) as new:
         for part, state in parts.items():
             _write(new / f"{part}.pt", state)
     if "continue" in learner.world.heads:

@@ -27,7 +27,7 @@ from diswm.data.manifest import MANIFEST
 
 MAX_MEMBER = 1 << 30  # bytes of one file; an episode of 1,000 frames takes 12 MB at most
 MAX_MEMBERS = 200_000
-MAX_TOTAL, MAX_SMALL, MAX_RATIO = 256 << 30, 4 << 30, 50  # bytes of all files: for any archive; for any small one; per byte of it
+MAX_TOTAL, MAX_SMALL, MAX_RATIO = 256 << 30, 1 << 30, 50  # bytes of all files: for any archive; for any small one; per byte of it
 MAX_DEPTH = 8  # folders inside folders
 MAX_HEADERS = 1 << 20  # bytes between two members: long names, attributes
 XZ_MEMORY = 512 << 20  # that the decoder may take; `xz -9` asks for 65 MiB
@@ -129,8 +129,10 @@ def _unpack(stream: _Stream, folder: Path, on_progress: Progress) -> None:
         for member in tar:
             count, total = count + 1, total + member.size
             path = _judge(member)
-            if count > MAX_MEMBERS or total > _most(stream.size):
-                raise tarfile.ReadError(f"more than {MAX_MEMBERS:,} members or {size(_most(stream.size))}")
+            if count > MAX_MEMBERS:
+                raise tarfile.ReadError(f"it has more than {MAX_MEMBERS:,} members")
+            if total > _most(stream.size):
+                raise tarfile.ReadError(f"it declares more than {size(_most(stream.size))}, the limit for its {size(stream.size)}")
             stream.limit = member.offset_data + member.size + MAX_HEADERS
             if path is not None:
                 _write(tar, member, folder / path)
