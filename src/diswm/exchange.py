@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from diswm.data.disk import require_free, whole_folder
 from diswm.envs import EnvConfig, make, tasks
 from diswm.methods import for_pretraining, for_training
 from diswm.model.encoder import GaussianEncoder
-from diswm.released import ACTIONS, NEEDED, Sizes, StateDict, read_parts, sizes_of, to_ours, to_theirs
+from diswm.released import ACTIONS, NEEDED, Sizes, StateDict, read_parts, sizes_of, to_ours, to_theirs, write_state
 from diswm.trainers.checkpoint import load_model, save_checkpoint
 from diswm.trainers.progress import console
 from diswm.trainers.run import FORMAT, read_config, write_json
@@ -153,17 +152,11 @@ def export_checkpoint(run: Path | str, *, out: Path | str) -> Path:
         parts["teacher_encoder"] = taught
     with whole_folder(out, need=_bytes(parts), advice=_ADVICE) as new:
         for part, state in parts.items():
-            _write(new / f"{part}.pt", state)
+            write_state(new / f"{part}.pt", state)
     if "continue" in learner.world.heads:
         console.print(f"{out}: the layout has no continue head; it was left out", markup=False)
     console.print(f"{out}: {', '.join(f'{part}.pt' for part in parts)} of {folder}", markup=False)
     return out
-
-
-def _write(path: Path, state: StateDict) -> None:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)  # straight into the file, a full disk would be a RuntimeError without a number
-    path.write_bytes(buffer.getbuffer())
 
 
 def _teacher(head: dict[str, Any]) -> StateDict | None:

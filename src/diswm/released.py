@@ -11,18 +11,20 @@ reward.pt            reward head                               world.heads.rewar
 actor.pt, value.pt   policy and critic                         actor, critic
 ==================== ========================================= ===========================
 
-The first three are needed. Shapes decide all sizes. Files are read as hostile: tensors only, bounded, finite float32.
+The first three are needed. Shapes decide all sizes. This is the one module that touches pickles, as the release's files are such.
+They are read as hostile: tensors only, bounded, finite float32.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import io
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -218,7 +220,7 @@ def read_state(path: Path) -> StateDict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual pickles: what comes out is judged below
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # its own words advise to load the file unsafely
+    except UnpicklingError as error:  # its own words advise to load the file unsafely
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"asks for {asked[1]}" if asked else "is damaged or holds other objects"
         raise DiswmError(f"{path}: {what}, and was not loaded. {_STATE} Fetch it from a source you trust.") from error
@@ -259,3 +261,10 @@ def _check_tensor(path: Path, name: object, value: object) -> None:
         raise DiswmError(f"{path}: '{name[:60]}' declares shape {tuple(value.shape)}, more than the file holds. Fetch it again.")
     if not torch.isfinite(value).all():
         raise DiswmError(f"{path}: '{name[:60]}' has numbers that are not finite. Take weights from before the training diverged.")
+
+
+def write_state(path: Path, state: StateDict) -> None:
+    """Write one plain state dict. OSError where the disk is full."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # straight into the file, a full disk would be a RuntimeError without a number
+    path.write_bytes(buffer.getbuffer())
