@@ -41,7 +41,7 @@ class GaussianEncoder(nn.Module):
     def forward(self, x: Tensor) -> Code:
         """x (N, 3, 64, 64) -> Code, in float32."""
         mean, logvar = self.stats(self.convs(x).flatten(1)).chunk(2, -1)
-        return Code(mean, logvar.clamp(-10, 10))
+        return Code(mean, logvar.clamp(-20, 20))
 
 
 class PlainEncoder(nn.Module):
