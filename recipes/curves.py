@@ -1,11 +1,12 @@
 """Learning curves of a study: FOLDER/<method>/<seed> -> results/<name>.{md,csv,png}.
 
-python recipes/curves.py runs/learn_cpu --name learn_cpu
+python recipes/curves.py runs/transfer --name learn_cpu --methods diswm dreamerv2
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -54,9 +55,12 @@ def summary(trials: list[study.Trial]) -> str:
     return "\n".join(lines)
 
 
-def report(folder: Path, results: Path, *, name: str, note: str = "") -> None:
-    """Read the study, write the three files."""
-    trials = study.read_study(folder)
+def report(folder: Path, results: Path, *, name: str, note: str = "", methods: Sequence[str] = ()) -> None:
+    """Read the study, all of it or these methods, and write the three files. DiswmError where it has none of them."""
+    found = study.read_study(folder)
+    trials = [trial for trial in found if trial.variant in (methods or [trial.variant])]
+    if not trials:
+        raise DiswmError(f"{folder}: has no run of {', '.join(methods)}, but of {', '.join(study.by_variant(found))}. Name one of these.")
     results.mkdir(parents=True, exist_ok=True)
     draw(trials, results / f"{name}.png", f"{trials[0].run.text('env.task', '?')} under colour distraction")
     study.write_csv(results / f"{name}.csv", trials)
@@ -78,10 +82,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--note", default="")
+    parser.add_argument("--methods", nargs="*", default=[], help="draw these alone")
     parser.add_argument("--results", type=Path, default=study.RESULTS)
     args = parser.parse_args()
     try:
-        report(args.folder, args.results, name=args.name, note=args.note)
+        report(args.folder, args.results, name=args.name, note=args.note, methods=args.methods)
     except DiswmError as error:
         parser.error(str(error))
 

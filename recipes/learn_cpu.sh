@@ -1,24 +1,20 @@
 #!/usr/bin/env bash
-# The learning proof on two CPU cores: Walker Walk under colour distraction, 100,000 frames, `diswm` (teacher: videos of
-# Cheetah Run) beside `dreamerv2`, three seeds each. Hours; stopped, the same command goes on. Then the curves.
+# The learning proof on two CPU cores: Walker Walk under colour distraction, 100,000 frames, `diswm` (teacher: videos of Cheetah Run)
+# beside `dreamerv2`, three seeds each. Hours; stopped, the same command goes on. Its runs are those of recipes/transfer.sh, and
+# are made once. -> results/learn_cpu.{md,csv,png}
 #
-#   recipes/learn_cpu.sh [FOLDER]        SEEDS="0 1 2"  METHODS="diswm dreamerv2"
+#   recipes/learn_cpu.sh [FOLDER]        METHODS="diswm dreamerv2"  and what recipes/study.sh names
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-out=${1:-runs/learn_cpu}
-diswm=.venv/bin/diswm
+out=${1:-runs/transfer}
+. recipes/study.sh
+methods=${METHODS:-diswm dreamerv2}
 
-$diswm collect --preset cpu --task cheetah_run --out "$out/videos"
-for seed in ${SEEDS:-0 1 2}; do
-  for method in ${METHODS:-diswm dreamerv2}; do
-    teacher=()
-    case $method in
-      diswm | no_disentangle | dv2_finetune)
-        $diswm pretrain "$method" --preset cpu --videos "$out/videos" --out "$out/teachers/$method"
-        teacher=(--teacher "$out/teachers/$method")
-        ;;
-    esac
-    $diswm train "$method" --preset cpu --task walker_walk --seed "$seed" "${teacher[@]}" --out "$out/$method/$seed"
+films cheetah_run
+for seed in $seeds; do
+  for method in $methods; do
+    trial "$method" cheetah_run walker_walk "$seed"
   done
+  # shellcheck disable=SC2086
+  .venv/bin/python recipes/curves.py "$out" --name learn_cpu --results "$results" --methods $methods
 done
-.venv/bin/python recipes/curves.py "$out" --name learn_cpu

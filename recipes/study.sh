@@ -36,6 +36,18 @@ agent() {
     "$@" --out "$folder/$seed"
 }
 
+# trial METHOD SOURCE TARGET SEED -> $out/METHOD/SEED, with a teacher of its own kind from the videos of SOURCE where it needs one
+trial() {
+  local method=$1 source=$2 target=$3 seed=$4 flags=()
+  case $method in
+    diswm | paper | no_disentangle | dv2_finetune)
+      teacher "$method" "$method" "$source"
+      flags=(--teacher "$out/teachers/$method")
+      ;;
+  esac
+  agent "$out/$method" "$method" "$target" "$seed" "${flags[@]}"
+}
+
 # How this study was called, for its page: the recipe with what was set.
 called() {
   local name words=""

@@ -16,14 +16,7 @@ methods=${METHODS:-diswm no_distill no_disentangle dreamerv2}
 films "$source"
 for seed in $seeds; do
   for method in $methods; do
-    flags=()
-    case $method in
-      diswm | paper | no_disentangle | dv2_finetune)
-        teacher "$method" "$method" "$source"
-        flags=(--teacher "$out/teachers/$method")
-        ;;
-    esac
-    agent "$out/$method" "$method" "$target" "$seed" "${flags[@]}"
+    trial "$method" "$source" "$target" "$seed"
   done
   for kind in ${KINDS:-}; do
     teacher diswm diswm "$source"
