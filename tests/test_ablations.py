@@ -36,6 +36,7 @@ def changed(before: Any, after: Any) -> dict[str, Any]:
         ("no_disentangle", {"weights.beta": None}, {"weights.beta": None}),
         ("beta=0", {"weights.beta": 0.0}, {"weights.beta": 0.0}),
         ("beta=1.5e-3", {"weights.beta": 0.0015}, {"weights.beta": 0.0015}),
+        ("disentangle=dip_vae_i", {"learner.disentangle": "dip_vae_i"}, {"learner.disentangle": "dip_vae_i"}),
         ("distill=1", {"weights.distill": 1.0}, None),
         ("distill_kind=mse_mean", {"learner.distill_kind": "mse_mean"}, None),
         ("code=10", {"model.z_dim": 10}, {"model.z_dim": 10}),
@@ -58,7 +59,7 @@ def test_an_ablation_changes_this_alone(text: str, in_training: dict[str, Any], 
 
 
 def test_every_ablation_is_tested_and_said() -> None:
-    assert set(ABLATIONS) == {"no_distill", "no_disentangle", "beta", "distill", "distill_kind", "code", "source"}
+    assert set(ABLATIONS) == {"no_distill", "no_disentangle", "beta", "disentangle", "distill", "distill_kind", "code", "source"}
     assert all(bool(one.drops) != bool(one.train) and one.about for one in ABLATIONS.values())
 
 
@@ -127,6 +128,7 @@ def test_a_record_is_true_or_refused() -> None:
         ("code=5", "--ablate code=5 is of both stages, and this teacher was pretrained with model.z_dim=20"),
         ("beta=0", "pretrained with weights.beta=0.015. Pretrain one with `diswm pretrain diswm --ablate beta=0`"),
         ("no_disentangle", "pretrained with weights.beta=0.015"),
+        ("disentangle=beta_tcvae", "pretrained with learner.disentangle=beta_vae"),
     ],
 )
 def test_both_stages_are_ablated_alike(text: str, words: str) -> None:
@@ -207,6 +209,9 @@ def test_the_file_and_the_flags_add_up(tmp_path: Path, monkeypatch: pytest.Monke
         (["train", "--ablate", "kode=10"], "no ablation 'kode'. Did you mean code"),
         (["pretrain", "--ablate", "no_distill"], "`diswm pretrain diswm` has no distill"),
         (["train", "--ablate"], "--ablate needs a value"),
+        (["train", "--ablate", "disentangle=beta_tc"], "learner.disentangle='beta_tc' is unknown"),
+        (["train", "--learner.disentangle", "beta_tc", "--task", "toy"], "Did you mean beta_tcvae"),
+        (["train", "dreamerv2", "--learner.disentangle", "factor_vae", "--task", "toy"], "kind of the term beta"),
         (["train", "--ablate", "no_distill", "--weights.distill", "3"], "no setting '--weights.distill'"),
         (["train", "--ablate", "no_distill", "--ablate", "beta=0", "--weights.beta", "3", "--task", "toy"], "exclude each other"),
         (["train", "--ablate", "code=0", "--ablate", "no_distill", "--task", "toy"], "model.z_dim=0 must be a number above 0"),

@@ -32,6 +32,9 @@ ABLATIONS: dict[str, Ablation] = {
     "no_distill": Ablation("without the teacher", "distill", drops="distill"),
     "no_disentangle": Ablation("without the constraint on the code, in both stages", "beta", drops="beta"),
     "beta": Ablation("weight of the constraint on the code, in both stages", "beta", pretrain="weights.beta", train="weights.beta"),
+    "disentangle": Ablation(
+        "kind of the constraint on the code, in both stages", "beta", pretrain="learner.disentangle", train="learner.disentangle"
+    ),
     "distill": Ablation("first weight of the distillation", "distill", train="weights.distill"),
     "distill_kind": Ablation("how student and teacher are compared", "distill", train="learner.distill_kind"),
     "code": Ablation("dimensions of the code, in both stages", "code", pretrain="model.z_dim", train="model.z_dim"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import errno
 import io
 import itertools
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -300,7 +302,14 @@ def _tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:
             raise
         lines = [line.strip("│ ") for line in said.getvalue().splitlines() if line.startswith("│")]
         words = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines)) or " ".join(said.getvalue().split())
-        raise DiswmError(f"{words.rstrip('.')}. `diswm {verb} --help` shows every option.") from None
+        raise DiswmError(f"{words.rstrip('.')}.{_nearest(words)} `diswm {verb} --help` shows every option.") from None
+
+
+def _nearest(words: str) -> str:
+    """The choices that are nearest to the one that tyro complains of, where it does."""
+    found = re.search(r"invalid choice '([^']*)' for argument .* Expected one of (\(.*\))", words)
+    near = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=2, cutoff=0.5) if found else []
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:

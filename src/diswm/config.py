@@ -48,7 +48,7 @@ class PretrainRun:
     method: str = "diswm"
     """Method whose teacher this is: diswm, no_disentangle, dv2_finetune, ..."""
     ablate: tuple[str, ...] = ()
-    """Ablations, NAME or NAME=VALUE: no_disentangle, beta=0, code=10, source=FOLDER."""
+    """Ablations, NAME or NAME=VALUE: no_disentangle, beta=0, disentangle=beta_tcvae, code=10, source=FOLDER."""
     seed: int = 0
     """Everything that is drawn follows from it."""
     device: str = "auto"
@@ -172,7 +172,9 @@ def _fit(hint: Any, current: Any, value: Any, where: str) -> Any:
         return tuple(_fit(args[0], None, item, where) for item in ([value] if isinstance(value, str | Path) else value))
     if origin is Literal:
         if value not in args:
-            raise DiswmError(f"{where}={value!r} is unknown. {', '.join(map(str, args))} are possible.")
+            near = difflib.get_close_matches(str(value), [str(arg) for arg in args], n=2, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise DiswmError(f"{where}={value!r} is unknown. {', '.join(map(str, args))} are possible.{hint}")
         return value
     return _simple(hint, value, where)
 
@@ -197,7 +199,7 @@ def _simple(hint: type, value: Any, where: str) -> Any:
 
 MAY_BE_ZERO = (
     *("seed", "threads", "train.prefill_steps", "train.first_updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
-    *("weights.", "anneal.", "env.", "learner.free_nats", "model.reward_layers"),
+    *("weights.", "anneal.", "env.", "learner.free_nats", "learner.disentangle_strength", "learner.capacity", "model.reward_layers"),
     *("dreamer.discount", "dreamer.lam", "dreamer.entropy", "dreamer.actor_layers", "dreamer.critic_layers", "dreamer.starts"),
 )
 """Settings, or beginnings of names of settings; all other numbers must be above 0. (What ``env.`` holds is checked there.)"""

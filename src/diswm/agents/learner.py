@@ -11,14 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diswm.contract import Batch
+from diswm.contract import Batch, DiswmError
+from diswm.model.discriminator import Discriminator
 from diswm.model.world import ModelConfig, Observation, WorldModel
 from diswm.objectives import Anneal, total, weights_at
-from diswm.objectives.disentangle import beta_term
+from diswm.objectives.disentangle import Codes, DisentangleKind, Draw, beta_term, discriminator_loss, disentangle_term, permute_dimensions
 from diswm.objectives.distill import CodePair, DistillKind, Reduction, distill_term
 from diswm.objectives.prediction import FreeNats, continue_term, image_term, kl_terms, reward_term
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+DRAWN = 256  # frames of a batch that an estimate of total correlation compares with each other: its cost grows with their square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,18 @@ class LearnerConfig:
     """How student and teacher codes are compared; `softmax_sample` is what the authors' release does."""
     distill_reduction: Reduction = "batch_time"
     """Average the distillation over batch and time, or over the `batch` alone as the authors' release does."""
+    disentangle: DisentangleKind = "beta_vae"
+    """Kind of the constraint on the code, the term `beta`; its scale is `weights.beta`."""
+    disentangle_strength: float | None = None
+    """What the kind adds to the KL: gamma, beta - 1 or lambda of its paper. None: the kind's own (100, 5, 10, 10, 10)."""
+    capacity: float = 25.0
+    """Nats that the code comes to hold (`annealed_capacity`)."""
+    capacity_over: int = 50_000
+    """Agent steps, in pretraining updates, until the code may hold them (`annealed_capacity`)."""
+    discriminator_lr: float = 1e-4
+    """Adam's learning rate for the discriminator (`factor_vae`)."""
+    discriminator_units: int = 256
+    """Units of each of the discriminator's six hidden layers (`factor_vae`; its paper has 1000)."""
     precision: Precision = "auto"
     """Arithmetic of convolutions and products. `auto`: bfloat16 where the machine has units for it."""
 
@@ -73,9 +88,9 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 class Optimiser:
     """Adam with a bound on the gradients' norm, that refuses a step which is not finite."""
 
-    def __init__(self, module: nn.Module, lr: float, eps: float, clip: float) -> None:
+    def __init__(self, module: nn.Module, lr: float, eps: float, clip: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
         self.params = list(module.parameters())
-        self.adam = torch.optim.Adam(self.params, lr=lr, eps=eps, fused=True)
+        self.adam = torch.optim.Adam(self.params, lr=lr, betas=betas, eps=eps, fused=True)
         self.clip = clip
 
     def step(self, loss: Tensor) -> tuple[Tensor, bool]:
@@ -96,6 +111,27 @@ class Optimiser:
         for param, moments in self.adam.state.items():
             for name in ("exp_avg", "exp_avg_sq"):
                 moments[name] = torch.empty_like(param).copy_(moments[name])
+
+
+class RatioEstimator:
+    """FactorVAE's discriminator with an optimiser of its own, which the code's term reads and does not train."""
+
+    def __init__(self, size: int, config: LearnerConfig, device: torch.device) -> None:
+        self.net = Discriminator(size, config.discriminator_units).to(device)
+        self.optimiser = Optimiser(self.net, config.discriminator_lr, 1e-8, config.clip, betas=(0.5, 0.9))
+
+    def __call__(self, sample: Tensor) -> Tensor:
+        """log q(z) - sum_j log q(z_j) as it stands: (N, E) -> (N,), with gradient for the samples alone."""
+        with frozen(self.net):
+            ratio: Tensor = self.net(sample)
+        return ratio
+
+    def learn(self, sample: Tensor, generator: torch.Generator) -> dict[str, Tensor | float]:
+        """One step of telling these samples (N, E) from themselves with permuted dimensions."""
+        sample = sample.detach()
+        loss = discriminator_loss(self.net(sample), self.net(permute_dimensions(sample, generator)))
+        norm, _ = self.optimiser.step(loss)
+        return {"discriminator/loss": loss.detach(), "discriminator/grad_norm": norm}
 
 
 class WorldLearner:
@@ -123,9 +159,14 @@ class WorldLearner:
             torch.manual_seed(seed)
             self.world = WorldModel(model, act_dim)
             self._build_more()
+            # Last, so that the networks above have the same first weights whatever the kind.
+            self.discriminator = RatioEstimator(model.z_dim, config, self.device) if config.disentangle == "factor_vae" else None
         self.world.to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.distill = distill_term(config.distill_kind, config.distill_reduction)
+        self.disentangle = disentangle_term(
+            config.disentangle, config.disentangle_strength, capacity=config.capacity, capacity_over=config.capacity_over
+        )
         self.optimiser = Optimiser(self.world, config.lr, config.eps, config.clip)
         self._check_terms()
 
@@ -136,17 +177,22 @@ class WorldLearner:
         weights_at(self.weights, self.anneal, 0)
         if unknown := sorted(set(self.weights) - set(_TERMS)):
             raise KeyError(f"unknown terms {unknown}; there are {sorted(_TERMS)}")
+        if "beta" not in self.weights and (self.config.disentangle, self.config.disentangle_strength) != ("beta_vae", None):
+            raise DiswmError("learner.disentangle is a kind of the term beta, which this method does not have. Leave it out.")
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Products and convolutions in the chosen precision."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def update_world(self, data: dict[str, Tensor], steps: int) -> tuple[Observation, dict[str, Tensor | float]]:
-        """One step on a batch of tensors (B, T, ...). Returns what was filtered, and metrics with `skipped` 0 or 1."""
+    def update_world(self, data: dict[str, Tensor], steps: int, updates: int = 0) -> tuple[Observation, dict[str, Tensor | float]]:
+        """One step on a batch of tensors (B, T, ...). Returns what was filtered, and metrics with `skipped` 0 or 1.
+
+        The count of updates is the clock of a model without actions, which takes no steps.
+        """
         self.world.train()
         with self.autocast():
             obs = self.world.observe(data["image"], self.actions(data), self.generator)
-            context = TermContext(self, data, obs)
+            context = TermContext(self, data, obs, steps if self.world.act_dim else updates)
             terms = {name: _TERMS[name](context) for name in self.weights}
         weights = weights_at(self.weights, self.anneal, steps)
         loss = total(terms, weights)
@@ -154,6 +200,11 @@ class WorldLearner:
         metrics: dict[str, Tensor | float] = {f"loss/{name}": term.detach().mean() for name, term in terms.items()}
         metrics |= {"loss/total": loss.detach(), "grad_norm/model": norm, "skipped": float(not taken)}
         metrics |= {f"weight/{name}": weights[name] for name in self.anneal}
+        if self.config.disentangle != "beta_vae" and obs.code.logvar.shape[-1]:
+            metrics["code/kl"] = beta_term(obs.code.mean, obs.code.logvar).detach().mean()
+        if self.discriminator and taken:
+            with self.autocast():
+                metrics |= self.discriminator.learn(context.drawn, self.generator)
         return obs, metrics
 
     def actions(self, data: dict[str, Tensor]) -> Tensor:
@@ -162,30 +213,38 @@ class WorldLearner:
 
     def update(self, batch: Batch, *, steps: int = 0, updates: int = 0) -> dict[str, Tensor | float]:
         """One optimiser step on one batch at these counts."""
-        return self.update_world(to_tensors(batch, self.device), steps)[1]
+        return self.update_world(to_tensors(batch, self.device), steps, updates)[1]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as nested dicts of tensors and numbers."""
-        return {
+        state: dict[str, Any] = {
             "model": {"world": self.world.state_dict()},
             "optimiser": {"world": self.optimiser.adam.state_dict()},
             "generator": self.generator.get_state(),
         }
+        if self.discriminator:
+            state["model"]["discriminator"] = self.discriminator.net.state_dict()
+            state["optimiser"]["discriminator"] = self.discriminator.optimiser.adam.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self.world.load_state_dict(state["model"]["world"])
         self.optimiser.load(state["optimiser"]["world"])
         self.generator.set_state(state["generator"])
+        if self.discriminator:
+            self.discriminator.net.load_state_dict(state["model"]["discriminator"])
+            self.discriminator.optimiser.load(state["optimiser"]["discriminator"])
 
 
 class TermContext:
     """What terms are made of; the parts that two terms share are computed once."""
 
-    def __init__(self, learner: WorldLearner, data: dict[str, Tensor], obs: Observation) -> None:
-        self.learner, self.world, self.data, self.obs = learner, learner.world, data, obs
+    def __init__(self, learner: WorldLearner, data: dict[str, Tensor], obs: Observation, time: int) -> None:
+        self.learner, self.world, self.data, self.obs, self.time = learner, learner.world, data, obs, time
         self.feature = obs.post.feature
         self._kl: dict[str, Tensor] = {}
+        self.drawn = obs.code.mean.new_empty(0)
 
     def kl(self, name: str) -> Tensor:
         """`dyn` or `rep`."""
@@ -202,6 +261,27 @@ class TermContext:
         teacher = mean + torch.exp(0.5 * logvar) * noise[1]
         return CodePair(code.mean, code.logvar, code.sample(noise[0]), mean, logvar, teacher)
 
+    def draw(self) -> Draw:
+        """A sample of each of at most ``DRAWN`` frames; which ones is drawn too, as neighbours in a window are alike."""
+        generator = self.learner.generator
+        mean, logvar = (part.flatten(0, 1) for part in self.obs.code)
+        chosen = torch.randperm(len(mean), generator=generator, device=mean.device)[:DRAWN]
+        mean, logvar = mean[chosen], logvar[chosen]
+        sample = mean + torch.exp(0.5 * logvar) * self.world.noise(generator, *mean.shape)
+        self.drawn = sample.detach()
+        return Draw(mean, logvar, sample)
+
+    def disentangle(self) -> Tensor:
+        """The constraint on the code. In float32: covariances and densities are differences of large numbers."""
+        with torch.autocast(self.learner.device.type, enabled=False):
+            return self.learner.disentangle(Codes(*self.obs.code, self.draw, self.ratio, self.time))
+
+    def ratio(self, sample: Tensor) -> Tensor:
+        """The discriminator's view of samples (N, E) -> (N,)."""
+        assert self.learner.discriminator
+        with self.learner.autocast():
+            return self.learner.discriminator(sample)
+
 
 _TERMS = {
     "image": lambda c: image_term(c.world.decode(c.feature), c.data["image"]),
@@ -209,6 +289,6 @@ _TERMS = {
     "continue": lambda c: continue_term(c.world.heads["continue"](c.feature), c.data["is_terminal"]),
     "dyn": lambda c: c.kl("dyn"),
     "rep": lambda c: c.kl("rep"),
-    "beta": lambda c: beta_term(c.obs.code.mean, c.obs.code.logvar),
+    "beta": lambda c: c.disentangle(),
     "distill": lambda c: c.learner.distill(c.codes()),
 }

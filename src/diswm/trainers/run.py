@@ -37,6 +37,14 @@ FORMAT = 1
 _ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = ("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds", "wandb", "threads", "out")
 """Settings that a resumed run may change; all others make another run."""
+LATER: dict[str, Any] = {
+    "learner.disentangle": "beta_vae",
+    "learner.capacity": 25.0,
+    "learner.capacity_over": 50_000,
+    "learner.discriminator_lr": 1e-4,
+    "learner.discriminator_units": 256,
+}
+"""Settings that older runs do not name, and what they were: such runs go on."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -76,6 +84,7 @@ def check_folder(folder: Path, kind: str, config: Mapping[str, Any]) -> None:
         if "imported" in found:
             raise DiswmError(f"{folder}: holds imported weights, which can teach but not go on training. Choose another folder with --out.")
         before, now = flatten(found["config"]), flatten(config)
+        before = {key: value for key, value in LATER.items() if key in now} | before
         differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in MAY_CHANGE)
         if differing:
             shown = "; ".join(f"{key} is {before.get(key)!r} there, {now.get(key)!r} here" for key in differing[:4])
