@@ -124,6 +124,28 @@ def test_budgets_and_clocks_may_change_and_all_else_may_not(tmp_path: Path) -> N
         Run(tmp_path / "run", "train", {**config, "new": 1})
 
 
+def test_a_run_is_of_one_process_at_a_time(tmp_path: Path) -> None:
+    first = Run(tmp_path / "run", "train", {"seed": 0})
+    first.log("episode", length=1)
+    with pytest.raises(DiswmError, match="another process is at work on this run"):
+        Run(tmp_path / "run", "train", {"seed": 0})
+    first.log("episode", length=2)
+    first.close()
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2  # the refused one touched nothing
+    Run(tmp_path / "run", "train", {"seed": 0}).close()
+
+
+def test_a_run_goes_on_with_its_own_teacher_alone(agent: Path, teacher: Path, videos: Path, tmp_path: Path) -> None:
+    shutil.copytree(teacher, tmp_path / "teacher")
+    config = small.train_config(tmp_path / "agent", "diswm", teacher=str(tmp_path / "teacher"))
+    assert api.train(config)
+    assert api.train(config)  # nothing is left to do
+    shutil.rmtree(tmp_path / "teacher")
+    assert api.pretrain(small.pretrain_config(tmp_path / "teacher", videos, seed=7))
+    with pytest.raises(DiswmError, match="its weights are not those that taught"):
+        api.train(config)
+
+
 def test_a_run_of_another_format_or_kind(tmp_path: Path) -> None:
     for text in ("{}", "[]", "{", '{"format": 99, "kind": "train", "config": {}}', '{"format": 1, "kind": "train", "config": 3}'):
         (tmp_path / "config.json").write_text(text)

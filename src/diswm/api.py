@@ -14,7 +14,7 @@ import torch
 from diswm import envs
 from diswm.ablations import check_record, check_teacher_record, method_of
 from diswm.agents import Dreamer, WorldLearner
-from diswm.build import last_counters, load, load_learner, load_teacher, load_video_model
+from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
@@ -156,9 +156,12 @@ def train(config: TrainRun) -> bool:
     if config.ablate and chosen.teacher and config.teacher and "imported" not in read_config(config.teacher):
         check_teacher_record(config, from_dict(PretrainRun, read_config(config.teacher, "pretrain")["config"]))
     teacher = load_teacher(config, device) if chosen.teacher else None
-    if teacher is not None and chosen.init:
-        agent.world.start_from(teacher, chosen.init)
-    run = Run(config.out, "train", to_dict(config), wandb=config.wandb)
+    facts = {"teacher": fingerprint(teacher)} if teacher else {}
+    if teacher is not None:
+        check_same_teacher(config, facts["teacher"])
+        if chosen.init:
+            agent.world.start_from(teacher, chosen.init)
+    run = Run(config.out, "train", to_dict(config), wandb=config.wandb, facts=facts)
     stages = Evaluations(config)
     try:
         _say(run, agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -68,6 +69,27 @@ def load_teacher(config: TrainRun, device: str) -> WorldModel:
     world = load_video_model(config.teacher, device)
     check_teacher(world, config.model, config.teacher, whole=bool(method(config.method).init))
     return world
+
+
+def fingerprint(world: WorldModel) -> str:
+    """A hash of all weights."""
+    digest = hashlib.sha256()
+    for name, value in world.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_same_teacher(config: TrainRun, found: str) -> None:
+    """DiswmError where the run was begun with another teacher than the one with this fingerprint."""
+    if not (config.out / "config.json").exists():
+        return
+    before = read_config(config.out).get("teacher", found)
+    if before != found:
+        raise DiswmError(
+            f"{config.teacher}: its weights are not those that taught {config.out} so far ({found}, not {before}). "
+            "Put the old teacher back, or choose another folder with --out."
+        )
 
 
 def last_counters(folder: Path) -> dict[str, int]:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -96,9 +98,14 @@ def check_folder(folder: Path, kind: str, config: Mapping[str, Any]) -> None:
 
 
 class Run:
-    """An open run folder: counters, clock, sinks and checkpoint. Opening a folder that holds a run resumes it."""
+    """An open run folder: counters, clock, sinks and checkpoint. Opening a folder that holds a run resumes it.
 
-    def __init__(self, folder: Path, kind: str, config: dict[str, Any], *, wandb: bool = False) -> None:
+    ``facts`` go to ``config.json`` beside the config. DiswmError for a folder of another run, and for one that is in use.
+    """
+
+    def __init__(
+        self, folder: Path, kind: str, config: dict[str, Any], *, wandb: bool = False, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder, self.kind = Path(folder), kind
         self.counters = Counters()
         self._seconds_before = 0.0
@@ -110,21 +117,38 @@ class Run:
         path = last_checkpoint(self.folder / "checkpoints")
         self.resumed = path is not None
         self.last_state = self._load(path) if path else None
-        self._create()
+        self._create(facts or {})
         self._metrics = (self.folder / "metrics.jsonl").open("ab", buffering=0)
+        self._lock()
         there = os.fstat(self._metrics.fileno()).st_size
         self._metrics.truncate(min(there, self.last_state["metrics_bytes"] if self.last_state else 0))  # what came later comes again
         from torch.utils.tensorboard import SummaryWriter
 
         self._tensorboard = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._step + 1 if self.resumed else 0)
-        self._wandb = service and service.init(dir=str(folder), name=self.folder.name, project="diswm", config=self.config, resume="allow")
+        name = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]  # a resumed run goes on with its own curves
+        self._wandb = service and service.init(
+            dir=str(folder), name=self.folder.name, project="diswm", config=self.config, id=name, resume="allow"
+        )
 
-    def _create(self) -> None:
+    def _lock(self) -> None:
+        """Be alone in the folder until `close` or the process's end."""
+        try:
+            fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._metrics.close()
+            raise DiswmError(
+                f"{self.folder}: another process is at work on this run. Wait for its end, or choose another --out."
+            ) from error
+        except OSError:  # some network file systems have no locks
+            console.print(f"{self.folder}: this file system has no locks; do not start the run twice")
+
+    def _create(self, facts: Mapping[str, Any]) -> None:
         try:
             (self.folder / "media").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DiswmError(f"{self.folder}: cannot be written ({error.strerror}). {_ADVICE}") from error
-        found = {"format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config}
+        known = {} if self._new else read_config(self.folder)
+        found = {**known, "format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config, **facts}
         write_json(self.folder / "config.json", found)
 
     def _load(self, path: Path) -> dict[str, Any]:
