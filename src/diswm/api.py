@@ -47,7 +47,11 @@ def collect(config: CollectRun) -> bool:
     check_numbers(config)
     env = envs.make(config.env)
     agent = None if config.collect.policy == "random" else _actor_for(config, action_size(env))
-    distraction = dataclasses.asdict(config.env.distract)
+    distraction: dict[str, Any] = dataclasses.asdict(config.env.distract)
+    if config.env.distractions:
+        distraction["distractions"] = config.env.distractions
+    if config.env.phases:  # fractions of this budget: with another, the episodes to come would not fit those that are there
+        distraction |= {"phases": config.env.phases, "of_frames": config.collect.frames}
     manifest = {
         "task": config.env.task,
         "source": f"agent {config.collect.policy}" if agent else "random policy",
@@ -141,10 +145,10 @@ def train(config: TrainRun) -> bool:
     chosen = method_of(config)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
     check_record(config)
-    if config.unseen == config.env.distract.colours:
-        raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
+    _check_unseen(config)
     device = prepare(config.device, config.threads)
     check_folder(config.out, "train", to_dict(config))
+    _check_budget(config)
     env = envs.make(config.env)
     _check_images(env.observation_space.shape, f"the task {config.env.task}")
     _check_window(env, config)
@@ -178,6 +182,27 @@ def train(config: TrainRun) -> bool:
         stages.close()
     _leave(run, done)
     return done
+
+
+def _check_unseen(config: TrainRun) -> None:
+    """DiswmError where some phase trains on the colours that are to stay unseen."""
+    for phase in config.env.plan().phases:
+        colours = phase.colour.colours
+        if colours == config.unseen:
+            raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
+        if colours == "any":
+            raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
+
+
+def _check_budget(config: TrainRun) -> None:
+    """DiswmError where a run with phases, which are fractions of its budget, is to go on with another budget."""
+    if config.env.phases and (config.out / "config.json").exists():
+        before = read_config(config.out, "train")["config"]["train"]["frames"]
+        if before != config.train.frames:
+            raise DiswmError(
+                f"{config.out}: its phases are fractions of {before} frames; {config.train.frames} would move the switches. "
+                f"Use --train.frames {before}, or another folder with --out."
+            )
 
 
 def _check_window(env: Any, config: TrainRun) -> None:

@@ -129,6 +129,7 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
 
     Also returns the names that the file or flags set.
     """
+    from diswm import envs
     from diswm.ablations import ablate
     from diswm.config import flat, merge, read_yaml
     from diswm.presets import DEFAULT, PRESETS, apply_preset
@@ -147,12 +148,20 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
             raise DiswmError(f"Two methods are named: {name} and --method {flag}. Name one.")
         config = apply_method(config, str(name or flag or settings.pop("method", config.method)))
         settings.pop("method", None)
+    texts: dict[str, list[str]] = {}
+    for name in ("distract", "phases") if hasattr(config, "env") else ():
+        flags, args = _take_all(args, f"--{name}")
+        from_file = _listed(settings.pop(name, []))
+        texts[name] = flags or from_file
     config = merge(apply_preset(config, chosen or DEFAULT, verb), settings)
+    if texts.get("distract"):
+        config = dataclasses.replace(config, env=envs.with_distractions(config.env, texts["distract"]))
+    config = merge(config, {"env.phases": texts["phases"]}) if texts.get("phases") else config
     config = ablate(config, changes) if changes else config
     _check_flags(args, list(flat(config)))
     head = " [METHOD]" if apply_method else ""
     head += " [--ablate NAME[=VALUE]]" if apply_method else ""
-    task = " [--task TASK]" if hasattr(config, "env") else ""
+    task = " [--task TASK] [--distract KIND:VALUE[,OPTION...]]... [--phases PHASES]" if hasattr(config, "env") else ""
     text = (
         f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml]{task} [settings]\n\n"
         f"Shown below are the values of preset {chosen or DEFAULT}."
@@ -196,7 +205,7 @@ def _check_flags(args: list[str], known: list[str]) -> None:
     for arg in args:
         name = arg.split("=")[0].replace("_", "-")
         if name.startswith("--") and name not in (*flags, "--help") and name.replace(".no-", ".").replace("--no-", "--") not in flags:
-            raise unknown("setting", name, [*flags, "--task", "--preset", "--config"])
+            raise unknown("setting", name, [*flags, "--task", "--preset", "--config", "--distract", "--phases"])
 
 
 # ---- small verbs

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from diswm.agents.dreamer import DreamerConfig
 from diswm.agents.learner import LearnerConfig
 from diswm.contract import DiswmError
-from diswm.envs import ColourConfig, EnvConfig
+from diswm.envs import EnvConfig
 from diswm.model.world import ModelConfig
 from diswm.objectives import Anneal
 from diswm.trainers.collect import CollectConfig
@@ -84,8 +84,8 @@ class TrainRun:
     """CPU threads for PyTorch; 0: one per core."""
     wandb: bool = False
     """Also log to Weights & Biases."""
-    unseen: Literal["set1", "set2"] = "set2"
-    """Colours never trained on, for the final evaluation."""
+    unseen: Literal["set1", "set2", "none"] = "set2"
+    """Colours never trained on, for the final evaluation; none: the scene's own."""
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
@@ -228,11 +228,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise DiswmError(f"{path}: expected settings such as `train: {{frames: 100000}}`, found {type(found).__name__}.")
     return found
-
-
-def unseen_colours(config: TrainRun) -> ColourConfig:
-    """The distraction of the evaluation on colours never trained on."""
-    return dataclasses.replace(config.env.distract, colours=config.unseen)
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

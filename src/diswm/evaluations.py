@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from diswm import envs
 from diswm.agents import Dreamer
-from diswm.config import TrainRun, unseen_colours
+from diswm.config import TrainRun
 from diswm.data.disk import make_folder
 from diswm.trainers import media
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, evaluate, mean_actor, random_actor
@@ -28,8 +27,7 @@ class Evaluations:
 
     def _make(self, split: str) -> list[Any]:
         if split not in self._envs:
-            distract = unseen_colours(self.config) if split == "unseen" else self.config.env.distract
-            env = dataclasses.replace(self.config.env, distract=distract)
+            env = envs.unseen(self.config.env, self.config.unseen) if split == "unseen" else self.config.env
             count = min(self.config.eval.at_once, self.config.eval.episodes)
             self._envs[split] = [envs.make(env) for _ in range(count)]
         return self._envs[split]
@@ -37,18 +35,18 @@ class Evaluations:
     def _seeds(self, component: str) -> list[int]:
         return [seed_of(self.config.seed, component, index) for index in range(self.config.eval.episodes)]
 
-    def seen(self, agent: Dreamer, watch: Watch) -> Evaluation:
-        """On the training colours."""
-        return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch)
+    def seen(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
+        """On the training colours and other distractions, those of this part of the run where they have phases."""
+        return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch, progress)
 
-    def unseen(self, agent: Dreamer, watch: Watch) -> Evaluation:
-        """On the colours never trained on."""
+    def unseen(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
+        """On the colours never trained on, and the test sets of the other distractions."""
         return evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
 
-    def random(self, agent: Dreamer, watch: Watch) -> Evaluation:
-        """Random actions, as many numbers as the agent's, on the training colours."""
+    def random(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
+        """Random actions, as many numbers as the agent's, where ``seen`` plays."""
         actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim)
-        return evaluate(actor, self._make("seen"), self._seeds("eval_seen"), watch)
+        return evaluate(actor, self._make("seen"), self._seeds("eval_seen"), watch, progress)
 
     def close(self) -> None:
         """Close them."""
@@ -70,10 +68,12 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
                         raise Abandoned
 
                 try:
-                    results[name] = play(agent, watch)
+                    results[name] = play(agent, watch, frames / config.train.frames)
                 except Abandoned:
                     return None
-    colours = {"random": config.env.distract.colours, "seen": config.env.distract.colours, "unseen": config.unseen}
+    phases = config.env.plan().phases
+    trained = [phase for phase in phases if phase.start <= frames / config.train.frames][-1].colour.colours
+    colours = {"random": trained, "seen": trained, "unseen": envs.unseen(config.env, config.unseen).distract.colours}
     make_folder(folder / "media")
     for name, result in results.items():
         media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)

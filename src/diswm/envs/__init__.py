@@ -6,14 +6,16 @@ Importing this package loads no simulator and no GL; a suite is imported when on
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import re
+from collections.abc import Sequence
 from typing import Literal
 
 from diswm.contract import DiswmError
-from diswm.envs.factors import ColourConfig
+from diswm.envs.factors import ColourConfig, held_out
+from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
-__all__ = ["ColourConfig", "EnvConfig", "make", "tasks"]
+__all__ = ["ColourConfig", "EnvConfig", "make", "tasks", "unseen", "with_distractions"]
 
 _SUITE = (
     "acrobot_swingup acrobot_swingup_sparse ball_in_cup_catch cartpole_balance cartpole_balance_sparse cartpole_swingup "
@@ -42,6 +44,11 @@ class EnvConfig:
     draw the task, else gl. Their images differ: never mix two renderers in one data set."""
     distract: ColourConfig = dataclasses.field(default_factory=ColourConfig)
     """Colour distraction."""
+    distractions: tuple[str, ...] = ()
+    """Further distractions, KIND:VALUE[,OPTION...]: camera:easy,moving; background:video,dynamic,folder=DAVIS; light:medium;
+    texture:train. `--distract` sets these and the colours."""
+    phases: tuple[str, ...] = ()
+    """Distractions that change in mid-run: `0:set1, 0.5:set2`, from fractions of the budget on; gradually: `0.4-0.6:set2+camera:easy`."""
     time_limit: int = 1000
     """Longest episode, in frames; the suite's own limit (1000) and the toy's (100) hold as well."""
     shadow_size: int = 512
@@ -54,6 +61,11 @@ class EnvConfig:
                 raise DiswmError(f"{name}={value!r} must be an integer from {low} to {high} (--env.{name.replace('_', '-')}).")
         if self.renderer not in ("auto", "gl", "warp"):
             raise DiswmError(f"renderer={self.renderer!r} is unknown; choose auto, gl or warp (--env.renderer).")
+        self.plan()
+
+    def plan(self) -> Plan:
+        """Which distractions hold when. Raises DiswmError for text that cannot be read."""
+        return plan(self.distract, self.distractions, self.phases)
 
 
 def tasks() -> list[str]:
@@ -66,28 +78,43 @@ def tasks() -> list[str]:
 def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     """Build an environment. ``seed`` starts its own sequence of episodes, for resets without a seed.
 
-    Raises DiswmError for an unknown task, a missing simulator, or a renderer that is not there or cannot draw the task.
+    Raises DiswmError for an unknown task, a missing simulator, a renderer that is not there or cannot draw the task, a
+    distraction that it cannot show, and clips that cannot be read.
     """
-    from diswm.envs import distract, toy
+    from diswm.envs import toy
+    from diswm.envs.distract import Distracted
     from diswm.envs.scene import Paintable
 
     scene: Paintable
+    distractions = config.plan()
+    kinds = distractions.kinds()
     if config.task in toy.TASKS:
         scene, limit = toy.ToyScene(config.task, config.image_size), min(config.time_limit, toy.TIME_LIMIT)
     elif config.task in _SUITE.split():
         from diswm.envs.dmc import SuiteScene
 
-        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size)
+        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, frozenset(kinds))
         limit = config.time_limit
     else:
-        raise DiswmError(_unknown(config.task))
+        error = unknown("task", config.task, tasks())
+        raise DiswmError(f"{error} `python -c 'from diswm import envs; print(*envs.tasks())'` lists all.")
     timed = TimeLimit(scene, limit)
-    whole = timed if config.distract.colours == "none" else distract.Distracted(timed, config.distract)  # type: ignore[arg-type]
+    whole = Distracted(timed, distractions) if kinds or config.phases else timed  # type: ignore[arg-type]
     return ActionRepeat(whole, config.action_repeat, config.image_size, seed)
 
 
-def _unknown(task: str) -> str:
-    names = tasks()
-    near = difflib.get_close_matches(task, names, n=3, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    return f"There is no task {task!r}. {hint}`python -c 'from diswm import envs; print(*envs.tasks())'` lists all {len(names)}."
+def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
+    """The environment with exactly these distractions (`specs`), none of its own: without one of colour, colours stay the scene's.
+
+    Raises DiswmError for a distraction that there is not.
+    """
+    bare = dataclasses.replace(config.distract, colours="none")
+    colour, _ = distracted(config.distract, texts)
+    layers = tuple(text for text in texts if text != "none" and kind_of(text) != "colour")
+    return dataclasses.replace(config, distract=bare if colour is config.distract else colour, distractions=layers)
+
+
+def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvConfig:
+    """The environment under what was never trained on: other colours, and the test sets where it has train sets."""
+    layers = tuple(re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in config.distractions)
+    return dataclasses.replace(config, distract=held_out(config.distract, colours), distractions=layers, phases=())

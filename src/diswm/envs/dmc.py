@@ -12,7 +12,8 @@ import numpy as np
 from diswm.contract import Array, DiswmError
 from diswm.envs.factors import MATERIALS
 from diswm.envs.render import MEND_GL, make_renderer, settle_gl
-from diswm.envs.scene import Frame
+from diswm.envs.scene import PLAIN, Frame, Look
+from diswm.envs.view import backdrops, posed
 
 settle_gl()
 try:
@@ -28,12 +29,14 @@ except Exception as error:  # dm_control loads the OpenGL that MUJOCO_GL names, 
     ) from error
 
 CAMERAS = {"quadruped": 2}  # elsewhere camera 0: what agents are trained on throughout the literature
+GROUND = {"reacher": 0.0, "walker": 1.0, "cheetah": 1.0}
+"""Opacity of the floor in front of a background, from the Distracting Control Suite; elsewhere 0.3."""
 
 
 class SuiteScene:
     """One task of the suite at frame rate: a frame is one control step, drawn only when asked."""
 
-    def __init__(self, task: str, image_size: int, renderer: str, shadow_size: int):
+    def __init__(self, task: str, image_size: int, renderer: str, shadow_size: int, needs: frozenset[str] = frozenset()):
         domain, name = split(task)
         with _hush():
             # The seed here only fixes what a task builds into its model (lqr); each episode is seeded by reset().
@@ -49,17 +52,22 @@ class SuiteScene:
         self._ids = [mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_MATERIAL, m) for m in MATERIALS]
         self.materials = tuple(m for m, i in zip(MATERIALS, self._ids, strict=True) if i >= 0)
         self._ids = [i for i in self._ids if i >= 0]
+        self.image_size, self.ground, self._camera, self._distance = image_size, GROUND.get(domain, 0.3), CAMERAS.get(domain, 0), 1.0
         try:
-            self._renderer = make_renderer(renderer, self._model, self._data, CAMERAS.get(domain, 0), image_size, shadow_size)
+            self._renderer = make_renderer(renderer, self._model, self._data, self._camera, image_size, shadow_size, needs)
         except DiswmError as error:
             raise DiswmError(f"{task}: {error}") from error
         self.renderer = self._renderer.name
+        self.shows = frozenset({"colour", "camera", "light"}) | backdrops(self._model)
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
         self._env.task._random = np.random.RandomState(task.generate_state(8))
         with _hush():
             self._env.reset()
         self._renderer.reset()
+        # The point that the camera looks at, as the suite has it: as far along its axis as the agent is.
+        ahead = -self.camera_axes()[:, 2] @ (self._data.subtree_com[1] - self._data.cam_xpos[self._camera])
+        self._distance = float(ahead) if ahead > 0.1 else float(self._model.stat.extent)
 
     def begin_step(self) -> None:
         pass
@@ -71,8 +79,16 @@ class SuiteScene:
         discount = float(out.discount)
         return Frame(float(out.reward), over and discount == 0.0, over and discount != 0.0, discount)
 
-    def draw(self) -> Array:
-        return self._renderer.draw()
+    def draw(self, look: Look = PLAIN) -> Array:
+        if look is PLAIN:
+            return self._renderer.draw()
+        with posed(self._model, self._data, self._camera, self._distance, look):
+            return self._renderer.draw(look)
+
+    def camera_axes(self) -> Array:
+        """The camera's right, up and back in the world, columns of (3, 3)."""
+        axes: Array = self._data.cam_xmat[self._camera].reshape(3, 3)
+        return axes
 
     def factors(self) -> dict[str, Array]:
         """``colour.<material>`` (3,) float32: the RGB that the material is drawn with."""
@@ -82,6 +98,10 @@ class SuiteScene:
     def state(self) -> Array:
         """qpos and qvel in one float32 vector."""
         return np.concatenate([self._data.qpos, self._data.qvel]).astype(np.float32)
+
+    def palette(self) -> Array:
+        colours: Array = self._model.mat_rgba[self._ids, :3].astype(np.float64)
+        return colours
 
     def paint(self, colours: Array) -> None:
         self._model.mat_rgba[self._ids, :3] = colours

@@ -11,14 +11,18 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from diswm.contract import Array, DiswmError
+from diswm.envs import patterns
+from diswm.envs.scene import PLAIN, Look
+from diswm.envs.view import floor_material, floor_texture
 
 _LOG = logging.getLogger("diswm")
+_FLOOR_SIZE = 300  # texels of a drawn floor, as the suite's own has
 _VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
 _MATERIAL_FIELDS = ("rgba", "texid", "texuniform", "texrepeat", "emission", "specular", "shininess")
 _LIGHT_FIELDS = ("type", "castshadow", "active", "attenuation", "cutoff", "exponent", "ambient", "diffuse", "specular")
@@ -55,7 +59,7 @@ class RayCaster:
 
     name = "warp"
 
-    def __init__(self, model: Any, data: Any, camera: int, size: int):
+    def __init__(self, model: Any, data: Any, camera: int, size: int, needs: frozenset[str] = frozenset()):
         missing = undrawable(model, data)
         if missing:
             shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
@@ -63,16 +67,27 @@ class RayCaster:
         self._model, self._data, self._camera, self._size = model, data, camera, size
         self._geoms = np.flatnonzero(model.geom_group < _VISIBLE_GROUPS)
         self._sites = np.flatnonzero(model.site_group < _VISIBLE_GROUPS)
+        self._needs = needs
         with _cpu() as mjw:
             self._build(mjw)
 
-    def draw(self) -> Array:
-        """The current state of ``data`` as (size, size, 3) uint8."""
+    def draw(self, look: Look = PLAIN) -> Array:
+        """The current state of ``data`` as (size, size, 3) uint8, with background and texture of ``look``."""
         self._copy_state()
+        if "texture" in self._needs:
+            self._floor_texid[1] = self._own_texid if look.texture is None else self._model.ntex + look.texture
         with _cpu() as mjw:
             mjw.refit_bvh(self._warp_model, self._warp_data, self._context)
             mjw.render(self._warp_model, self._warp_data, self._context)
-        return self._pixels[..., 2::-1].copy()  # packed as B, G, R, A
+        image: Array = self._pixels[..., 2::-1].copy()  # packed as B, G, R, A
+        return image if look.background is None else self._behind(image, look.background, look.ground)
+
+    def _behind(self, image: Array, background: Array, ground: float) -> Array:
+        """The background where a ray met nothing, and through the floor."""
+        hit = self._hits[..., 0]
+        opacity = np.where(np.isin(hit, self._floor_geoms), np.float32(ground), np.float32(1.0))
+        opacity[hit < 0] = 0.0
+        return (opacity[..., None] * image + (1.0 - opacity[..., None]) * background + 0.5).astype(np.uint8)
 
     def reset(self) -> None:
         """Nothing to refresh between episodes: all that a task changes is copied before each frame."""
@@ -84,12 +99,12 @@ class RayCaster:
         import mujoco
         import warp as wp
 
-        scene = _scene(self._model, self._geoms, self._sites)
+        scene = _scene(self._model, self._geoms, self._sites, patterns.FLOORS if "texture" in self._needs else ())
         scene_data = mujoco.MjData(scene)
         mujoco.mj_forward(scene, scene_data)
         self._warp_model, self._warp_data = mjw.put_model(scene), mjw.put_data(scene, scene_data)
         context = mjw.create_render_context(
-            scene, nworld=1, cam_res=(self._size, self._size), render_rgb=True, render_depth=False, render_seg=False,
+            scene, nworld=1, cam_res=(self._size, self._size), render_rgb=True, render_depth=False, render_seg="background" in self._needs,
             cam_active=[self._camera], use_shadows=True, render_skybox=True, background_color=(0.0, 0.0, 0.0, 1.0),
         )  # fmt: skip
         # The kernel is compiled for these constants. The general case costs little and is shared by all tasks,
@@ -103,6 +118,13 @@ class RayCaster:
         data, model = self._warp_data, self._warp_model
         self._poses = [getattr(data, n).numpy()[0] for n in ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")]
         self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba)]
+        self._lights = [getattr(model, name).numpy()[0] for name in ("light_diffuse", "light_specular")]
+        if "background" in self._needs:
+            self._hits = context.seg_data.numpy().reshape(self._size, self._size, 2)
+            self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == floor_material(self._model))
+        if "texture" in self._needs:
+            self._floor_texid = model.mat_texid.numpy()[0, floor_material(self._model)]
+            self._own_texid = floor_texture(self._model)
         self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
@@ -120,6 +142,8 @@ class RayCaster:
         mat_rgba[:] = model.mat_rgba
         cam_pos[:], cam_mat[:] = data.cam_xpos, data.cam_xmat.reshape(-1, 3, 3)
         light_pos[: model.nlight], light_dir[: model.nlight] = data.light_xpos, data.light_xdir
+        for into, values in zip(self._lights, (model.light_diffuse, model.light_specular), strict=True):
+            into[: model.nlight] = values
         # One ray a pixel would miss a rail thinner than a pixel, which GL shows as a faint line: draw it a pixel wide.
         distance = np.linalg.norm(geom_pos - cam_pos[self._camera], axis=1)
         size[:, 0] = np.where(self._is_round, np.maximum(size[:, 0], self._half_pixel * distance), size[:, 0])
@@ -176,15 +200,18 @@ def _primitives() -> tuple[Any, ...]:
     return geom.mjGEOM_SPHERE, geom.mjGEOM_CAPSULE, geom.mjGEOM_CYLINDER, geom.mjGEOM_ELLIPSOID, geom.mjGEOM_BOX
 
 
-def _scene(model: Any, geoms: Array, sites: Array) -> Any:
-    """A body-less MjModel that looks like ``model``: the given geoms, then the given sites as geoms, in this order."""
+def _scene(model: Any, geoms: Array, sites: Array, floors: Sequence[str] = ()) -> Any:
+    """A body-less MjModel that looks like ``model``: the given geoms, then the given sites as geoms, in this order.
+
+    Its textures are the model's, then the drawn ``floors``."""
     import mujoco
 
     spec = mujoco.MjSpec()
-    for i in range(model.ntex):
-        pixels = _texture(model, i)
+    own = [(_texture(model, i), mujoco.mjtTexture(model.tex_type[i])) for i in range(model.ntex)]
+    drawn = [(patterns.floor(i, _FLOOR_SIZE, _FLOOR_SIZE), mujoco.mjtTexture.mjTEXTURE_2D) for i in range(len(floors))]
+    for i, (pixels, kind) in enumerate([*own, *drawn]):
         height, width, channels = pixels.shape
-        texture = spec.add_texture(name=f"t{i}", type=mujoco.mjtTexture(model.tex_type[i]), width=width, height=height, nchannel=channels)
+        texture = spec.add_texture(name=f"t{i}", type=kind, width=width, height=height, nchannel=channels)
         texture.data = pixels.tobytes()
     for i in range(model.nmat):
         spec.add_material(name=f"m{i}")

@@ -13,11 +13,16 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from diswm.contract import Array, DiswmError
+from diswm.envs import patterns
+from diswm.envs.scene import PLAIN, Look
+from diswm.envs.view import floor_material, floor_texture, sky_texture
 
 MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
 MEND_WARP = "pip install 'diswm[warp]'"
@@ -28,8 +33,8 @@ class Renderer(Protocol):
 
     name: str  # "gl-egl", "gl-osmesa" or "warp"
 
-    def draw(self) -> Array:
-        """The current state as (size, size, 3) uint8."""
+    def draw(self, look: Look = PLAIN) -> Array:
+        """The current state as (size, size, 3) uint8, with background and texture of ``look``."""
 
     def reset(self) -> None:
         """Call after each reset of the simulator: picks up what a task changes once an episode."""
@@ -38,19 +43,22 @@ class Renderer(Protocol):
         """Release what the renderer holds. Safe to call twice."""
 
 
-def make_renderer(kind: str, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512) -> Renderer:
+def make_renderer(
+    kind: str, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, needs: frozenset[str] = frozenset()
+) -> Renderer:
     """``gl``, ``warp`` or ``auto`` (warp where it is installed and can draw the model, else gl) for one camera.
 
-    Raises DiswmError, with the commands that mend it, if the renderer asked for is missing or cannot draw the model.
+    ``needs`` names the distractions that it will be asked for: background and texture are prepared. Raises DiswmError, with
+    the commands that mend it, if the renderer asked for is missing or cannot draw the model.
     """
     from diswm.envs.raycast import RayCaster
 
     if kind == "gl":
         return GLRenderer(model, data, camera, size, shadow_size)
     if kind == "warp":
-        return RayCaster(model, data, camera, size)
+        return RayCaster(model, data, camera, size, needs)
     try:
-        return RayCaster(model, data, camera, size)
+        return RayCaster(model, data, camera, size, needs)
     except DiswmError as no_warp:
         try:
             return GLRenderer(model, data, camera, size, shadow_size)
@@ -89,9 +97,10 @@ class GLRenderer:
         self._view = mujoco.MjvCamera()
         self._view.fixedcamid, self._view.type = camera, mujoco.mjtCamera.mjCAMERA_FIXED
         self._rect = mujoco.MjrRect(0, 0, size, size)
+        self._shown: tuple[bool, int | None] = False, None  # whether the sky is white, and what the floor has
 
-    def draw(self) -> Array:
-        """The current state of ``data`` as (size, size, 3) uint8."""
+    def draw(self, look: Look = PLAIN) -> Array:
+        """The current state of ``data`` as (size, size, 3) uint8, with background and texture of ``look``."""
         import mujoco
 
         if self._gl is None:
@@ -99,10 +108,62 @@ class GLRenderer:
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
         self._gl.make_current()
+        self._print(look)
+        if look.background is None:
+            return self._picture(sky=True)
+        image = self._before(look.background) if look.ground > 0.0 else np.float32(0.0)
+        if look.ground < 1.0:
+            # Not by the floor's own alpha: MuJoCo blends a lit floor twice, once for its shadows.
+            self._hide_floor()
+            image = look.ground * image + (1.0 - look.ground) * self._before(look.background)
+        return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+
+    def _before(self, background: Array) -> Array:
+        """The scene in front of a picture, (size, size, 3) float32. Drawn before black and before white: the difference says,
+        smoothed edges included, how much of the sky each pixel lets through."""
+        black, white = self._picture(sky=False), self._picture(sky=True)
+        clear = (white.astype(np.float32) - black) / np.float32(255.0)
+        return np.asarray(black + clear * background)
+
+    def _picture(self, sky: bool) -> Array:
+        import mujoco
+
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = sky
         mujoco.mjr_render(self._rect, self._scene, self._mjr)
         image = np.empty((self._size, self._size, 3), np.uint8)
         mujoco.mjr_readPixels(image, None, self._rect, self._mjr)
         return image[::-1].copy()
+
+    def _print(self, look: Look) -> None:
+        """Load the sky and the floor's texture that ``look`` wants; the model keeps its own."""
+        white, floor = look.background is not None, look.texture
+        if white != self._shown[0]:
+            self._upload(sky_texture(self._model), (lambda height, width: np.full((height, width, 3), 255, np.uint8)) if white else None)
+        if floor != self._shown[1]:
+            self._upload(floor_texture(self._model), None if floor is None else partial(patterns.floor, floor))
+        self._shown = white, floor
+
+    def _upload(self, texture: int, draw: Callable[[int, int], Array] | None) -> None:
+        """Put a drawn picture, or None for the model's own, in the place of a texture."""
+        import mujoco
+
+        model = self._model
+        height, width, channels = int(model.tex_height[texture]), int(model.tex_width[texture]), int(model.tex_nchannel[texture])
+        place = slice(int(model.tex_adr[texture]), int(model.tex_adr[texture]) + height * width * channels)
+        own = model.tex_data[place].copy()
+        if draw:
+            model.tex_data[place] = draw(height, width)[..., :channels].ravel()
+        mujoco.mjr_uploadTexture(model, self._mjr, texture)
+        model.tex_data[place] = own
+
+    def _hide_floor(self) -> None:
+        """Take the floor out of the picture to come; the model keeps it."""
+        import mujoco
+
+        floor = np.flatnonzero(self._model.geom_matid == floor_material(self._model))
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM and geom.objid in floor:
+                geom.rgba[3] = geom.reflectance = 0.0
 
     def reset(self) -> None:
         """Upload height fields again: a task may have drawn a new terrain."""

@@ -6,6 +6,7 @@ one into a Gymnasium environment.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,11 +23,34 @@ class Frame(NamedTuple):
     discount: float
 
 
+@dataclasses.dataclass
+class Look:
+    """How a scene is to be drawn, beside the colours of its materials; None leaves a part as the scene has it."""
+
+    camera: Array | None = None
+    """azimuth, elevation, roll (radians) and distance (a multiple), (4,): see `view.turned_camera`."""
+    light: Array | None = None
+    """tilt, azimuth (radians) and intensity (a multiple), (3,)."""
+    background: Array | None = None
+    """The picture behind the scene, (H, W, 3) uint8 of the image's size."""
+    ground: float = 1.0
+    """Opacity of the floor in front of that picture."""
+    texture: int | None = None
+    """Which of `patterns.FLOORS` is printed on the floor."""
+
+
+PLAIN = Look()
+"""A scene as it is."""
+
+
 class Scene(Protocol):
     """A simulator at frame rate. Actions are (A,) float64 in [-1, 1]."""
 
     act_dim: int
+    image_size: int
     renderer: str
+    shows: frozenset[str]  # the kinds of distraction that it can be drawn with
+    ground: float  # opacity of its floor in front of a background, unless said otherwise
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None: ...
 
@@ -34,7 +58,7 @@ class Scene(Protocol):
 
     def step(self, action: Array) -> Frame: ...
 
-    def draw(self) -> Array: ...
+    def draw(self, look: Look = ...) -> Array: ...
 
     def factors(self) -> dict[str, Array]: ...
 
@@ -47,6 +71,9 @@ class Paintable(Scene, Protocol):
     """A scene whose materials take colours."""
 
     materials: tuple[str, ...]
+
+    def palette(self) -> Array:
+        """The colours that the materials have now, (K, 3) in [0, 1]."""
 
     def paint(self, colours: Array) -> None:
         """Give the materials their colours, (K, 3) in the order of ``materials``; alpha stays as it is."""

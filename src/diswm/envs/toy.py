@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diswm.contract import Array, DiswmError
-from diswm.envs.scene import Frame
+from diswm.envs.scene import PLAIN, Frame, Look
 
 TASKS = ("toy", "toy_sparse", "toy_terminal")
 TIME_LIMIT = 100  # frames
@@ -56,21 +56,22 @@ def vector(factors: dict[str, Array]) -> Array:
     return np.concatenate([np.asarray(factors[part], np.float64) for part in parts])
 
 
-def render_factors(values: Array, image_size: int = 64, hazard: bool = False) -> Array:
+def render_factors(values: Array, image_size: int = 64, hazard: bool = False, backdrop: Array | None = None) -> Array:
     """Draw a factor vector, (K,) in the order of ``FACTORS``, as an image (image_size, image_size, 3) uint8; (n, K) gives n.
 
-    A pure function. Raises DiswmError if the last axis is not K.
+    ``backdrop``, an image (image_size, image_size, 3) uint8, takes the place of the background's colour. A pure function.
+    Raises DiswmError if the last axis is not K.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.shape[-1] != len(FACTORS):
         raise DiswmError(f"A factor vector has {len(FACTORS)} values ({', '.join(NAMES)}); got shape {values.shape}.")
     if values.ndim > 1:
-        return np.stack([render_factors(v, image_size, hazard) for v in values])
+        return np.stack([render_factors(v, image_size, hazard, backdrop) for v in values])
     colours = values[5:].reshape(3, 3)
     pixel = 2.0 / image_size
     x = (np.arange(image_size) + 0.5) * pixel - 1.0
     grid_x, grid_y = x[None, :], -x[:, None]
-    image = np.broadcast_to(colours[0], (image_size, image_size, 3))
+    image = np.broadcast_to(colours[0] if backdrop is None else backdrop / 255.0, (image_size, image_size, 3))
     # Distances to each outline, in world units: negative within. The target is a square, so that shape tells it apart.
     target = np.maximum(np.abs(grid_x - values[2]), np.abs(grid_y - values[3])) - 0.18
     agent = np.hypot(grid_x - values[0], grid_y - values[1]) - values[4]
@@ -90,6 +91,8 @@ class ToyScene:
 
     act_dim = 2
     renderer: str = "numpy"
+    shows: frozenset[str] = frozenset({"colour", "background"})
+    ground: float = 1.0
     materials: tuple[str, ...] = ("background", "agent", "target")
 
     def __init__(self, task: str, image_size: int):
@@ -117,8 +120,8 @@ class ToyScene:
         dead = self.task == "toy_terminal" and self._touches(self.agent, self.size)
         return Frame(reward, dead, False, 0.0 if dead else 1.0)
 
-    def draw(self) -> Array:
-        return render_factors(self._vector(), self.image_size, hazard=self.task == "toy_terminal")
+    def draw(self, look: Look = PLAIN) -> Array:
+        return render_factors(self._vector(), self.image_size, self.task == "toy_terminal", look.background)
 
     def factors(self) -> dict[str, Array]:
         """``agent`` (2,), ``target`` (2,), ``size`` (1,) and ``colour.<part>`` (3,), float32."""
@@ -128,6 +131,9 @@ class ToyScene:
 
     def state(self) -> Array:
         return np.concatenate([self.agent, self.target, [self.size]]).astype(np.float32)
+
+    def palette(self) -> Array:
+        return self.colours.copy()
 
     def paint(self, colours: Array) -> None:
         self.colours = np.array(colours)

@@ -56,11 +56,15 @@ class ActionRepeat(gym.Env[Array, Array]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode. With a seed it is a function of the seed and the actions alone; without one, the next of this
-        environment's own sequence. Task and colours have separate generators: recolouring does not move the start."""
+        environment's own sequence. Task and colours have separate generators: recolouring does not move the start.
+
+        ``options["progress"]`` is the part of the run (fraction of its budget) at which the episode starts: it decides its phase."""
         super().reset(seed=seed)
         if seed is not None:
             self._seeds = np.random.SeedSequence(seed)
         task, colour = self._seeds.spawn(2)
+        if hasattr(self.scene, "enter"):
+            self.scene.enter(float((options or {}).get("progress", 0.0)))
         self.scene.reset(task, colour)
         self._over = False
         self._image = self.scene.draw()

@@ -29,7 +29,7 @@ def collect(env: Env, policy: Policy, writer: VideoWriter, frames: int, seed: in
     with Interrupt() as stop, progress("collect", frames, "frames", done=writer.frames) as bar:
         if writer.frames >= frames:
             return 0
-        rollout = Rollout(env, seed, "collect", number=writer.episodes)
+        rollout = Rollout(env, seed, "collect", number=writer.episodes, progress=writer.frames / frames)
         policy.reset()
         taken = 0
         while writer.frames < frames and not stop.requested:
@@ -37,8 +37,9 @@ def collect(env: Env, policy: Policy, writer: VideoWriter, frames: int, seed: in
             taken += step.frames
             bar.update(min(writer.frames + taken, frames))
             if step.done:
-                episode = rollout.finish()
+                episode = rollout.builder.episode()
                 writer.add({name: value for name, value in episode.items() if name == "image" or name.startswith(FACTOR_PREFIX)})
+                rollout.finish(writer.frames / frames)  # as the writer counts, which is how a later call finds it
                 policy.reset()
                 written, taken = written + 1, 0
     return written

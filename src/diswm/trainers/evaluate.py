@@ -58,8 +58,10 @@ class Abandoned(Exception):
     """Raised by ``watch`` to leave an evaluation; nothing of it is kept."""
 
 
-def evaluate(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], watch: Watch = lambda episodes, steps: None) -> Evaluation:
-    """One episode per seed, ``len(envs)`` of them in lockstep.
+def evaluate(
+    actor: Actor, envs: Sequence[Env], seeds: Sequence[int], watch: Watch = lambda episodes, steps: None, progress: float = 0.0
+) -> Evaluation:
+    """One episode per seed, ``len(envs)`` of them in lockstep, under the distractions that hold at ``progress`` of a run.
 
     ``watch(episodes, steps)`` is called after each step, with the episodes that are over and the agent steps of those
     that are under way; it may raise ``Abandoned``.
@@ -69,16 +71,17 @@ def evaluate(actor: Actor, envs: Sequence[Env], seeds: Sequence[int], watch: Wat
     video: list[Array] = []
     for start in range(0, len(seeds), len(envs)):
         group = seeds[start : start + len(envs)]
-        result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None, watch, start)
+        result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None, watch, start, progress)
         returns += result[0]
         steps += result[1]
     return Evaluation(returns, steps, np.stack(video))
 
 
 def _lockstep(
-    actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int
+    actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int, progress: float
 ) -> tuple[list[float], list[int]]:
-    images = np.stack([env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)])
+    options = {"progress": progress}
+    images = np.stack([env.reset(seed=seed, options=options)[0] for env, seed in zip(envs, seeds, strict=True)])
     alive = np.ones(len(envs), bool)
     first, state = alive.copy(), None
     returns, steps = np.zeros(len(envs)), np.zeros(len(envs), int)

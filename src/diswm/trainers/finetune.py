@@ -74,7 +74,8 @@ def teacher_codes(teacher: WorldModel, image: Array, chunk: int = 256) -> dict[s
 class Trainer:
     """The parts of one online run; ``train`` is the loop over them.
 
-    ``evaluate(agent, watch)`` plays the evaluation episodes on the training colours and leaves the agent as it was.
+    ``evaluate(agent, watch, progress)`` plays the evaluation episodes under the distractions that hold at this part of the
+    budget, and leaves the agent as it was.
     What is due next follows from the counters alone, so that a run may be stopped between any two acts and updates.
     """
 
@@ -87,7 +88,7 @@ class Trainer:
         seed: int,
         *,
         teacher: WorldModel | None,
-        evaluate: Callable[[Dreamer, Watch], Evaluation],
+        evaluate: Callable[[Dreamer, Watch, float], Evaluation],
     ) -> None:
         self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
         self.rollout = Rollout(env, seed, "train_env")
@@ -112,6 +113,11 @@ class Trainer:
     @property
     def _folder(self) -> Path:
         return self.run.folder / "replay"
+
+    @property
+    def progress(self) -> float:
+        """The part of the budget of frames that is spent."""
+        return self.run.counters.frames / self.config.frames
 
     def train(self) -> bool:
         """Run until the budget of frames is spent (True) or an interrupt (False); both save, unless nothing happened."""
@@ -150,7 +156,7 @@ class Trainer:
         if taken.done:
             c.episodes += 1
             self.run.log("episode", **{"return": round(rollout.score, 3), "length": len(rollout.actions)})
-            episode = rollout.finish()
+            episode = rollout.finish(self.progress)
             self.replay.add(episode | (teacher_codes(self.teacher, episode["image"]) if self.teacher else {}))
 
     def _action(self) -> Array:
@@ -185,7 +191,7 @@ class Trainer:
                 raise Abandoned
 
         try:
-            result = self.evaluate(self.agent, watch)
+            result = self.evaluate(self.agent, watch, self.progress)
         except Abandoned:
             return
         self.evaluations = c.frames // self.config.eval_every

@@ -56,17 +56,20 @@ class Taken(NamedTuple):
 class Rollout:
     """Episodes of one environment, each a function of the run's seed, its number and the actions.
 
-    So no simulator state needs saving: ``restore`` resets with the episode's seed and plays its actions again.
+    So no simulator state needs saving: ``restore`` resets with the episode's seed and plays its actions again. ``progress`` is
+    the part of the run's budget that was spent when the episode began: it decides which phase of the distractions holds.
     """
 
-    def __init__(self, env: Env, seed: int, component: str, number: int = 0) -> None:
+    def __init__(self, env: Env, seed: int, component: str, number: int = 0, progress: float = 0.0) -> None:
         self.env, self.seed, self.component = env, seed, component
         self.act_dim = action_size(env)
         self.number = number
-        self._begin()
+        self._begin(progress)
 
-    def _begin(self) -> None:
-        self.image, info = self.env.reset(seed=seed_of(self.seed, self.component, self.number))
+    def _begin(self, progress: float) -> None:
+        self.progress = progress
+        seed = seed_of(self.seed, self.component, self.number)
+        self.image, info = self.env.reset(seed=seed, options={"progress": progress})
         self.builder = EpisodeBuilder(self.act_dim)
         self.builder.add(self.image, factors=info["factors"])
         self.actions: list[Array] = []
@@ -85,20 +88,20 @@ class Rollout:
         self.score += float(reward)
         return Taken(info["frames"], terminated or truncated)
 
-    def finish(self) -> Episode:
-        """The episode that just ended; a new one has begun."""
+    def finish(self, progress: float = 0.0) -> Episode:
+        """The episode that just ended; a new one has begun, at ``progress``."""
         episode = self.builder.episode()
         self.number += 1
-        self._begin()
+        self._begin(progress)
         return episode
 
     def state(self) -> dict[str, Any]:
-        """Fit for JSON: the episode's number and its actions so far."""
-        return {"number": self.number, "actions": [action.tolist() for action in self.actions]}
+        """Fit for JSON: the episode's number, where in the run it began, and its actions so far."""
+        return {"number": self.number, "progress": self.progress, "actions": [action.tolist() for action in self.actions]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Play the unfinished episode of ``state`` again."""
         self.number = state["number"]
-        self._begin()
+        self._begin(state.get("progress", 0.0))
         for action in state["actions"]:
             self.step(np.array(action, np.float32))

@@ -1,0 +1,174 @@
+"""Clips for the background: from a folder of the user's images and videos, or drawn.
+
+A folder may be DAVIS as it is unpacked (``JPEGImages/480p/<clip>/00000.jpg``, with ``ImageSets`` for its sets), any folder of
+subfolders of images, of video files, or of single images. Pictures are cut to a centred square and resized.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from diswm.contract import Array, DiswmError
+from diswm.envs import patterns
+from diswm.envs.factors import BackgroundConfig
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+MAX_FRAMES = 300
+"""Frames that are used of a clip, the first: ten seconds of most videos, 4 MB at 64 x 64."""
+KEPT = 32
+"""Decoded clips that are kept in memory."""
+_EXPECTED = "Expected subfolders of images, video files or images; DAVIS is fine as it is (it has JPEGImages/480p)."
+
+
+class Clips(Protocol):
+    """Numbered clips of square frames."""
+
+    def choice(self) -> list[int]:
+        """The numbers of the clips that may be shown."""
+
+    def length(self, clip: int) -> int:
+        """Frames of a clip."""
+
+    def frame(self, clip: int, time: int) -> Array:
+        """(size, size, 3) uint8."""
+
+
+def open_clips(config: BackgroundConfig, size: int) -> Clips:
+    """The clips that a background shows. Raises DiswmError for a folder without clips, and for clips that cannot be read."""
+    if config.folder and config.source in ("video", "image"):
+        return FolderClips(Path(config.folder).expanduser(), config, size)
+    if config.folder:
+        raise DiswmError(f"background:{config.source} is drawn and takes no folder. Use background:video or background:image with it.")
+    return DrawnClips(config, size)
+
+
+class DrawnClips:
+    """The clips of `patterns`: shapes in place of videos."""
+
+    def __init__(self, config: BackgroundConfig, size: int):
+        self._kind = config.source if config.source in ("noise", "plain") else "shapes"
+        self._size = size
+        self._choice = _first(patterns.part(patterns.CLIPS, config.split), config)
+
+    def choice(self) -> list[int]:
+        return self._choice
+
+    def length(self, clip: int) -> int:
+        return patterns.FRAMES
+
+    def frame(self, clip: int, time: int) -> Array:
+        return patterns.frame(self._kind, clip, time, self._size)
+
+
+class FolderClips:
+    """The clips of a folder, in the order of their names, decoded when first shown."""
+
+    def __init__(self, folder: Path, config: BackgroundConfig, size: int):
+        self._size = size
+        root = next((r for r in (folder / "JPEGImages" / "480p", folder / "JPEGImages") if r.is_dir()), folder)
+        self._paths = _list(root)
+        listed = _davis_set(root, config.split)
+        names = [path.name for path in self._paths]
+        chosen = [i for i, name in enumerate(names) if name in listed] if listed else patterns.part(len(names), config.split)
+        if not chosen:
+            raise DiswmError(f"{folder}: its {len(names)} clips leave none for the set {config.split!r}. Add clips, or leave the set out.")
+        self._choice = _first(chosen, config)
+        for clip in self._choice:  # a bad clip is said now and not in the middle of a run
+            _decode(self._paths[clip], size, 1)
+        self._load: Any = functools.lru_cache(maxsize=KEPT)(lambda clip: _decode(self._paths[clip], size, MAX_FRAMES))
+
+    def choice(self) -> list[int]:
+        return self._choice
+
+    def length(self, clip: int) -> int:
+        return len(self._load(clip))
+
+    def frame(self, clip: int, time: int) -> Array:
+        image: Array = self._load(clip)[time]
+        return image
+
+
+def _first(chosen: list[int], config: BackgroundConfig) -> list[int]:
+    if config.clips > len(chosen):
+        raise DiswmError(
+            f"background: clips={config.clips}, but the set {config.split!r} has {len(chosen)}. Use clips={len(chosen)} or less."
+        )
+    return chosen[: config.clips] if config.clips else chosen
+
+
+def _list(root: Path) -> list[Path]:
+    try:
+        found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DiswmError(f"background: {root} cannot be opened ({error.strerror}). {_EXPECTED}") from error
+    clips = [path for path in found if (path.is_dir() and _images(path)) or path.suffix.lower() in (*VIDEOS, *IMAGES)]
+    if not clips:
+        raise DiswmError(f"background: {root} holds no clips. {_EXPECTED}")
+    return clips
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES and not path.name.startswith("."))
+
+
+def _davis_set(root: Path, split: str) -> set[str]:
+    """The clips that DAVIS lists for a set; empty where there is no list."""
+    name = {"train": "train.txt", "test": "val.txt"}.get(split)
+    for parent in (root.parent, root.parent.parent):
+        lists = sorted(parent.glob(f"ImageSets/*/{name}")) if name else []
+        if lists:
+            return set(lists[-1].read_text().split())
+    return set()
+
+
+def _decode(path: Path, size: int, most: int) -> Array:
+    """Up to ``most`` frames (n, size, size, 3) uint8. DiswmError where not even the first can be read."""
+    frames: list[Array] = []
+    try:
+        for image in _video(path) if path.suffix.lower() in VIDEOS else _stills(path, size):
+            frames.append(_square(image, size))
+            if len(frames) == most:
+                break
+    except DiswmError:
+        raise
+    except Exception as error:  # decoders raise errors of many kinds for damaged files
+        if not frames:
+            raise DiswmError(f"background: {path} cannot be read ({' '.join(str(error).split())}). Mend it or take it away.") from error
+        warnings.warn(f"background: {path} is damaged after frame {len(frames)}; the frames before are used", stacklevel=2)
+    if not frames:
+        raise DiswmError(f"background: {path} holds no frame. Mend it or take it away.")
+    return np.stack(frames)
+
+
+def _stills(path: Path, size: int) -> Any:
+    from PIL import Image
+
+    for file in _images(path) if path.is_dir() else [path]:
+        with Image.open(file) as image:
+            image.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded small, which is faster
+            yield image.convert("RGB")
+
+
+def _video(path: Path) -> Any:
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise DiswmError(f"background: {path} needs PyAV to be read: pip install av. Folders of images need nothing.") from error
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_image()
+
+
+def _square(image: Any, size: int) -> Array:
+    from PIL import Image
+
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX, box=(left, top, left + side, top + side)))

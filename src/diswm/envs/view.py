@@ -1,0 +1,100 @@
+"""Where a MuJoCo model has what is distracted: turning its camera and lights by the values of factors, its sky and its floor.
+
+The camera stands on a sphere around the point that it looks at, as in the Distracting Control Suite (Stone et al. 2021). With all
+factors at their defaults it stands where the scene has it, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from diswm.contract import Array
+from diswm.envs.scene import Look
+
+_DOWN = 0.9  # a camera that looks down more steeply than this has no horizon to keep level
+
+
+def rotation(axis: Array, angle: float) -> Array:
+    """The matrix (3, 3) that turns by ``angle`` radians about the unit vector ``axis``, counter-clockwise seen from its tip."""
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+
+
+def turned_camera(pos: Array, mat: Array, distance: float, camera: Array) -> tuple[Array, Array]:
+    """Position (3,) and axes (3, 3: right, up, back) of a camera that looks ``distance`` far, turned by ``camera``: azimuth,
+    elevation and roll in radians (to the right, up, clockwise in the picture's eyes), distance as a multiple."""
+    azimuth, elevation, roll, zoom = camera
+    target = pos - distance * mat[:, 2]
+    axis = mat[:, 1] if abs(mat[2, 2]) > _DOWN else np.array([0.0, 0.0, 1.0])
+    turn = rotation(axis, azimuth) @ rotation(mat[:, 0], -elevation)
+    axes = turn @ mat
+    return target + zoom * distance * axes[:, 2], axes @ rotation(np.array([0.0, 0.0, 1.0]), roll)
+
+
+def elevation_bounds(mat: Array, low: float, high: float) -> tuple[float, float]:
+    """The range of elevations cut to what keeps a camera above the horizontal and below the zenith (its own place always
+    counts); one that looks straight down has the whole range, as in the suite."""
+    if abs(mat[2, 2]) > _DOWN:
+        return low, high
+    own = float(np.arcsin(mat[2, 2]))
+    return max(low, min(-own, 0.0)), min(high, np.pi / 2 - own)
+
+
+@contextlib.contextmanager
+def posed(model: Any, data: Any, camera: int, distance: float, look: Look) -> Iterator[None]:
+    """The simulator's camera and lights as ``look`` has them, for one picture; afterwards they are as they were."""
+    fields = (data.cam_xpos, data.cam_xmat, data.light_xpos, data.light_xdir, model.light_diffuse, model.light_specular)
+    before = [field.copy() for field in fields]
+    try:
+        if look.camera is not None:
+            pos, mat = turned_camera(data.cam_xpos[camera], data.cam_xmat[camera].reshape(3, 3), distance, look.camera)
+            data.cam_xpos[camera], data.cam_xmat[camera] = pos, mat.ravel()
+        if look.light is not None:
+            target = before[0][camera] - distance * before[1][camera].reshape(3, 3)[:, 2]
+            _turn_lights(model, data, target, look.light)
+        yield
+    finally:
+        for field, value in zip(fields, before, strict=True):
+            field[:] = value
+
+
+def _turn_lights(model: Any, data: Any, target: Array, light: Array) -> None:
+    """Lean the lights over, about ``target``, towards the azimuth."""
+    tilt, azimuth, intensity = light
+    turn = rotation(np.array([-np.sin(azimuth), np.cos(azimuth), 0.0]), tilt)
+    data.light_xpos[:] = target + (data.light_xpos - target) @ turn.T
+    data.light_xdir[:] = data.light_xdir @ turn.T
+    model.light_diffuse[:] *= intensity
+    model.light_specular[:] *= intensity
+
+
+def sky_texture(model: Any) -> int:
+    """The texture of the sky; -1 where a model has none."""
+    import mujoco
+
+    return next(iter(np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX).tolist()), -1)
+
+
+def floor_material(model: Any) -> int:
+    """The material of the floor, `grid` throughout the suite; -1 where a model has none."""
+    import mujoco
+
+    return int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, "grid"))
+
+
+def floor_texture(model: Any) -> int:
+    """The texture of the floor; -1 where it has none."""
+    import mujoco
+
+    material = floor_material(model)
+    return int(model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB.value]) if material >= 0 else -1
+
+
+def backdrops(model: Any) -> frozenset[str]:
+    """Which of background and texture a model has a place for: a sky, and a printed floor."""
+    return frozenset({"background"} if sky_texture(model) >= 0 else ()) | frozenset({"texture"} if floor_texture(model) >= 0 else ())

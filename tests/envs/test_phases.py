@@ -1,0 +1,204 @@
+"""Distractions that switch in mid-run: at an episode's end, in training, collecting and evaluating, and across a resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+
+from diswm import api, cli, envs
+from diswm.config import TrainRun, from_dict, merge, to_dict
+from diswm.contract import DiswmError
+from diswm.data.episodes import list_episodes, load_episode
+from diswm.envs import ColourConfig, EnvConfig
+from diswm.trainers.rollout import Rollout
+from diswm.trainers.run import check_folder
+
+SWITCH = ("0:set1, 0.5:set2",)
+PHASES = "0:set1, 0.5:none"
+PHASED = {"env__phases": ["0:set1, 0.5:set2"], "unseen": "none"}
+
+
+def set_of(colours: np.ndarray) -> str:
+    """The set of some colours (..., 3): their green lies in [0.1, 0.5] in set 1 and in [0.5, 0.9] in set 2."""
+    green = colours[..., 1]
+    return "set1" if (green <= 0.5).all() else "set2" if (green >= 0.5).all() else "both"
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float, str]]:
+    """(episode, progress at its start, set) of each training step from now on."""
+    seen: list[tuple[int, float, str]] = []
+    original = Rollout.step
+
+    def step(self: Rollout, action: np.ndarray) -> Any:
+        out = original(self, action)
+        seen.append((self.number, self.progress, set_of(self.builder.episode()["factor.colour.agent"])))
+        return out
+
+    monkeypatch.setattr(Rollout, "step", step)
+    return seen
+
+
+def test_a_run_switches_at_the_first_episode_after_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Episodes of 100 frames, 500 in all: the third one starts at 200 (0.4) and passes the middle at 250; the fourth, at 0.6, is the first
+    # of set 2.
+    seen = watch(monkeypatch)
+    assert api.train(small.train_config(tmp_path / "agent", train__frames=500, train__eval_every=1000, **PHASED))
+    assert dict.fromkeys(seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 0.2, "set1"), (2, 0.4, "set1"), (3, 0.6, "set2"), (4, 0.8, "set2")])
+    assert json.loads((tmp_path / "agent" / "evaluation.json").read_text())["seen"]["colours"] == "set2"
+
+
+def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diswm.trainers.finetune import Trainer
+
+    def run(out: Path, stop_at: int | None) -> list[Any]:
+        config = small.train_config(out, train__frames=500, train__eval_every=200, **PHASED)
+        with monkeypatch.context() as patch:
+            original = Trainer.act
+
+            def act(self: Trainer, bar: Any, stop: Any) -> None:
+                original(self, bar, stop)
+                if self.run.counters.steps == stop_at:
+                    stop.requested = True
+
+            patch.setattr(Trainer, "act", act)
+            done = api.train(config)
+        if stop_at:
+            assert not done
+            assert api.train(config)
+        return small.events(out)
+
+    whole = run(tmp_path / "whole", None)
+    # Step 140 (frame 280) is in the episode that began before the switch and ends after it; step 160 in the first one after it.
+    assert run(tmp_path / "across", 140) == whole
+    assert run(tmp_path / "after", 160) == whole
+
+
+def test_the_progress_of_an_unfinished_episode_is_saved() -> None:
+    env = envs.make(EnvConfig(task="toy", phases=SWITCH))
+    one = Rollout(env, 0, "train_env", progress=0.7)
+    one.step(np.zeros(2, np.float32))
+    state = json.loads(json.dumps(one.state()))
+    two = Rollout(envs.make(EnvConfig(task="toy", phases=SWITCH)), 0, "train_env")
+    two.restore(state)
+    assert two.progress == 0.7
+    assert np.array_equal(two.image, one.image)
+    before = {name: value for name, value in state.items() if name != "progress"}
+    two.restore(before)  # a checkpoint from before there were phases
+    assert two.progress == 0.0
+
+
+def test_evaluations_follow_the_phase() -> None:
+    env = envs.make(EnvConfig(task="toy", phases=SWITCH))
+    found = [set_of(env.reset(seed=1, options={"progress": p})[1]["factors"]["colour.agent"]) for p in (0.0, 0.49, 0.5, 1.0)]
+    assert found == ["set1", "set1", "set2", "set2"]
+    assert set_of(env.reset(seed=1)[1]["factors"]["colour.agent"]) == "set1"
+
+
+def test_a_phase_holds_to_the_end_of_its_episode_and_a_gradual_one_is_drawn_by_the_seed() -> None:
+    env = envs.make(EnvConfig(task="toy", phases=("0:set1, 0.2-0.8:set2",)))
+
+    def phases(seed: int) -> list[float]:
+        found = [float(env.reset(seed=seed, options={"progress": 0.5})[1]["factors"]["phase"][0])]
+        return [*found, *(float(env.step(np.zeros(2, np.float32))[4]["factors"]["phase"][0]) for _ in range(5))]
+
+    drawn = [phases(seed) for seed in range(40)]
+    assert all(len(set(each)) == 1 for each in drawn)
+    assert drawn == [phases(seed) for seed in range(40)]
+    # Half way: 20 of 40 expected, standard deviation sqrt(40) / 2 = 3.2; four of these on either side.
+    assert 7 < sum(each[0] for each in drawn) < 33
+
+
+def test_without_phases_the_walk_is_the_one_of_its_set() -> None:
+    switched, plain = (
+        envs.make(EnvConfig(task="toy", phases=SWITCH)),
+        envs.make(EnvConfig(task="toy", distract=ColourConfig(colours="set2"))),
+    )
+    assert np.array_equal(switched.reset(seed=3, options={"progress": 0.9})[0], plain.reset(seed=3)[0])
+
+
+def test_collected_videos_switch_and_are_taken_up(tmp_path: Path) -> None:
+    settings = {"env__phases": list(SWITCH), "env__distractions": ["background:noise,dynamic"], "collect__frames": 600}
+    assert api.collect(small.collect_config(tmp_path / "whole", **settings))
+    episodes = [load_episode(path) for path in list_episodes(tmp_path / "whole")]
+    assert [set_of(episode["factor.colour.agent"]) for episode in episodes] == ["set1"] * 3 + ["set2"] * 3
+    assert {"factor.background.clip", "factor.background.frame", "factor.phase"} <= episodes[0].keys()
+    # A folder that was stopped after four episodes goes on as the whole one did.
+    for path in list_episodes(tmp_path / "whole")[4:]:
+        path.unlink()
+    before = [path.read_bytes() for path in list_episodes(tmp_path / "whole")]
+    assert api.collect(small.collect_config(tmp_path / "whole", **settings))
+    again = list_episodes(tmp_path / "whole")
+    assert [path.read_bytes() for path in again[:4]] == before
+    assert all(np.array_equal(load_episode(path)[name], kept[name]) for path, kept in zip(again, episodes, strict=True) for name in kept)
+    with pytest.raises(DiswmError, match=r"distraction .*600.* not .*800"):
+        api.collect(small.collect_config(tmp_path / "whole", **{**settings, "collect__frames": 800}))
+
+
+def test_runs_from_before_there_were_distractions_go_on(tmp_path: Path) -> None:
+    config = to_dict(small.train_config(tmp_path))
+    old = {**config, "env": {name: value for name, value in config["env"].items() if name not in ("distractions", "phases")}}
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": old}))
+    check_folder(tmp_path, "train", config)
+    assert to_dict(from_dict(TrainRun, old)) == config
+
+
+def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
+    config = small.train_config(tmp_path, **PHASED)
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": to_dict(config)}))
+    with pytest.raises(DiswmError, match="phases are fractions of 300 frames; 400 would move the switches"):
+        api.train(merge(config, {"train.frames": 400}))
+
+
+def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
+    with pytest.raises(DiswmError, match=r"trains on colours set2.*--unseen"):
+        api.train(small.train_config(tmp_path / "x", env__phases=list(SWITCH)))
+    with pytest.raises(DiswmError, match="color_hard,train"):
+        api.train(small.train_config(tmp_path / "x", env__distract__colours="any"))
+
+
+# ---- the command line
+
+
+def configured(tmp_path: Path, *args: str) -> Any:
+    from diswm.config import CollectRun
+
+    return cli._configure("collect", CollectRun(), ["--out", str(tmp_path), *args], None)[0].env
+
+
+def test_flags(tmp_path: Path) -> None:
+    assert configured(tmp_path).distract == ColourConfig(), "as ever"
+    found = configured(
+        tmp_path, "--distract", "colour:set2,static", "--distract", "background:video,dynamic", "--phases", "0:set1, 0.5:none"
+    )
+    assert found.distract == ColourConfig(colours="set2", step_std=0.0)
+    assert found.distractions == ("background:video,dynamic",)
+    assert found.phases == ("0:set1, 0.5:none",)
+    assert configured(tmp_path, "--distract", "camera:easy").distract.colours == "none", "exactly what is named"
+    assert configured(tmp_path, "--distract=none").distract.colours == "none"
+    assert configured(tmp_path, "--distract", "camera:easy", "--env.distract.colours", "set2").distract.colours == "set2"
+    file = tmp_path / "run.yaml"
+    file.write_text("distract: [colour:ted1, 'light:easy']\nphases: '0:set1, 0.5:set2'\n")
+    found = configured(tmp_path, "--config", str(file))
+    assert (found.distract.max_delta, found.distractions, found.phases) == (0.1, ("light:easy",), ("0:set1, 0.5:set2",))
+    assert configured(tmp_path, "--config", str(file), "--distract", "texture:all").distractions == ("texture:all",)
+
+
+def test_wrong_flags_end_with_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for args, words in (
+        (["--distract", "backgroud:video"], "Did you mean background"),
+        (["--distract", "background:video,folder=/nowhere"], "cannot be opened"),
+        (["--phases", "0.5:set2"], "phases start at 0.5"),
+        (["--distract", "camera:easy"], "cannot show the distraction camera"),
+        (["--distrct", "camera:easy"], "--distract"),
+    ):
+        assert cli.main(["collect", "--task", "toy", "--out", str(tmp_path / "v"), *args]) == 2
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
+    assert not (tmp_path / "v").exists()
+    assert cli.main(["pretrain", "--distract", "camera:easy"]) == 2

@@ -1,0 +1,128 @@
+"""Distractions and phases as text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diswm import envs
+from diswm.contract import DiswmError
+from diswm.envs import ColourConfig, EnvConfig
+from diswm.envs.factors import BackgroundConfig, CameraConfig, LightConfig, TextureConfig, held_out
+from diswm.envs.specs import distracted, plan
+
+
+@pytest.mark.parametrize(
+    ("text", "colours", "delta", "std", "per"),
+    [
+        ("colour:set1", "set1", 0.2, 0.2, "frame"),
+        ("color:set2,delta=0.1,std=0.05,per=step", "set2", 0.1, 0.05, "step"),
+        ("colour:set1,static", "set1", 0.2, 0.0, "frame"),
+        ("colour:ted1", "set1", 0.1, 0.0, "frame"),
+        ("ted2", "set2", 0.1, 0.0, "frame"),
+        # The Distracting Control Suite: a box of 0.1, 0.2, 0.3; moving by 3% of it.
+        ("colour:easy", "own", 0.1, 0.0, "frame"),
+        ("colour:medium,moving", "own", 0.2, 0.006, "frame"),
+        ("colour:hard,dynamic,train", "own_train", 0.3, 0.009, "frame"),
+        ("colour:color_hard,test", "any_test", 0.2, 0.0, "frame"),
+    ],
+)
+def test_colours(text: str, colours: str, delta: float, std: float, per: str) -> None:
+    found, layers = distracted(ColourConfig(), [text])
+    assert layers == ()
+    assert (found.colours, found.max_delta, found.per) == (colours, delta, per)
+    assert found.step_std == pytest.approx(std)
+
+
+def test_the_other_kinds_and_their_combination() -> None:
+    texts = ["camera:hard,moving,roll", "background:video,dynamic,folder=a/b,ground=0.5,test", "light:0.25,train", "texture:test"]
+    colour, layers = distracted(ColourConfig(), ["colour:easy", *texts])
+    assert colour.colours == "own"
+    assert layers == (
+        CameraConfig(0.3, True, "all", ("roll",)),
+        BackgroundConfig("video", True, "test", "a/b", 0, 0.5),
+        LightConfig(0.25, False, "train"),
+        TextureConfig("test"),
+    )
+    assert distracted(colour, ["background:medium"])[1] == (BackgroundConfig("video", clips=8),)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("camra:easy", "no distraction 'camra'. Did you mean camera"),
+        ("camera:esay", "camera ('camera:esay'): 'esay'. Did you mean easy"),
+        ("camera", "There are: easy, medium, hard"),
+        ("camera:2", r"the strength must lie in [0, 1]"),
+        ("camera:easy,movng", "option of 'camera:easy,movng': 'movng'. Did you mean moving"),
+        ("camera:easy,moving,static", "moving and static exclude each other"),
+        ("camera:easy,roll=3", "roll takes no value"),
+        ("colour:set3", "'set3'. Did you mean set2 or set1"),
+        ("colour:set1,test", "set2 the one for testing"),
+        ("colour:set1,delta=0.4", "max_delta=0.4 must lie in [0, 0.3]"),
+        ("colour:set1,delta", "delta needs a value"),
+        ("background:vdeo", "'vdeo'. Did you mean video"),
+        ("background:video,ground=2", "must lie in [0, 1]"),
+        ("background:video,ground=x", "must be a number"),
+        ("background:image,moving", "an image does not move"),
+        ("texture:zzz", "There are: all, train, test"),
+        ("texture:all,moving", "takes no option 'moving'"),
+        ("light:0.5", "must lie in [0, 0.45]"),
+    ],
+)
+def test_what_there_is_not_is_refused_with_the_nearest_names(text: str, words: str) -> None:
+    with pytest.raises(DiswmError) as told:
+        distracted(ColourConfig(), [text])
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_kind_is_named_once() -> None:
+    for texts in (["camera:easy", "camera:hard"], ["colour:set1", "set2"]):
+        with pytest.raises(DiswmError, match="named twice"):
+            distracted(ColourConfig(), texts)
+
+
+def test_phases_replace_the_kinds_that_they_name() -> None:
+    found = plan(ColourConfig(max_delta=0.1), ["camera:easy"], ["0:set1, 0.25-0.5:set2+camera:hard,moving, 0.75:none"])
+    assert [(p.start, p.end, p.colour.colours) for p in found.phases] == [(0, 0, "set1"), (0.25, 0.5, "set2"), (0.75, 0.75, "none")]
+    assert [p.layers for p in found.phases] == [(CameraConfig(0.1),), (CameraConfig(0.3, True),), ()]
+    assert {p.colour.max_delta for p in found.phases} == {0.1}, "what the text does not say is the run's"
+    assert found.kinds() == {"colour", "camera"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "set1", "0.5:set2", "0:set1, 0.5:set2, 0.4:set1", "0:set1, 0.5-0.4:set2", "0:set1, 1.5:set2", "0-1:set1"]
+)
+def test_phases_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(DiswmError, match=r"phases.*`0:set1, 0\.5:set2`"):
+        EnvConfig(task="toy", phases=(text,))
+
+
+def test_which_phase_an_episode_has() -> None:
+    abrupt = plan(ColourConfig(), [], ["0:set1, 0.5:set2"])
+    assert [abrupt.at(p, np.zeros(2)) for p in (0.0, 0.4999, 0.5, 1.0, 1.7)] == [0, 0, 1, 1, 1]
+    # From 0.2 to 0.6 the share of the new phase grows from 0 to 1: at 0.3 it is a quarter, at 0.5 three quarters.
+    slow = plan(ColourConfig(), [], ["0:set1, 0.2-0.6:set2"])
+    chances = np.random.default_rng(0).uniform(size=(2000, 2))
+    shares = [np.mean([slow.at(p, chance) for chance in chances]) for p in (0.2, 0.3, 0.5, 0.6)]
+    assert shares == pytest.approx([0.0, 0.25, 0.75, 1.0], abs=0.03)
+
+
+def test_exactly_these_distractions() -> None:
+    base = EnvConfig(task="toy")
+    assert envs.with_distractions(base, ["background:noise"]).distract.colours == "none"
+    assert envs.with_distractions(base, ["none"]) == envs.with_distractions(base, ["colour:none"])
+    both = envs.with_distractions(base, ["set2", "background:noise,train"])
+    assert (both.distract.colours, both.distractions) == ("set2", ("background:noise,train",))
+    with pytest.raises(DiswmError, match=r"colours are set by env\.distract"):
+        EnvConfig(task="toy", distractions=("colour:set1",))
+
+
+def test_what_was_never_trained_on() -> None:
+    config = EnvConfig(task="toy", distractions=("background:noise,train", "camera:easy", "texture:train"))
+    assert envs.unseen(config, "set2").distractions == ("background:noise,test", "camera:easy", "texture:test")
+    assert envs.unseen(config, "set2").distract == ColourConfig(colours="set2")
+    named = EnvConfig(task="toy", distractions=("background:video,folder=my/train,train",))
+    assert envs.unseen(named, "set2").distractions == ("background:video,folder=my/train,test",)
+    assert held_out(ColourConfig(colours="own_train"), "set2").colours == "own_test"
