@@ -95,9 +95,9 @@ def test_gradients_reach_the_mean_and_the_variance(kind: DisentangleKind) -> Non
 
 
 def test_annealed_capacity_by_hand() -> None:
-    """Means 1, variances 1: KL = 5 x 0.5 = 2.5 nats a frame. At half the time C = 10 / 2 = 5: 100 |2.5 - 5| = 250."""
+    """Means 1, variances 1: KL = 5 x 0.5 = 2.5 nats a frame. At half the time C = 10 / 2 = 5: 20 |2.5 - 5| = 50."""
     given = Codes(torch.ones(B, T, E), torch.zeros(B, T, E), refuse, refuse, 50)
-    assert disentangle_term("annealed_capacity", capacity=10, capacity_over=100)(given).tolist() == [[250.0] * T] * B
+    assert disentangle_term("annealed_capacity", capacity=10, capacity_over=100)(given).tolist() == [[50.0] * T] * B
 
 
 def test_the_gap_is_of_the_mean_kl() -> None:
