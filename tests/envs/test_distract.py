@@ -11,7 +11,9 @@ from diswm import envs
 from diswm.contract import DiswmError
 from diswm.envs import ColourConfig, EnvConfig, patterns
 from diswm.envs.factors import CameraConfig, ColourWalk, Drift, LightConfig, TextureConfig
+from diswm.envs.scene import Look
 from diswm.envs.view import rotation, turned_camera
+from diswm.trainers.rollout import Rollout
 
 ALL = ["colour:hard,moving", "camera:hard,moving", "light:hard,moving", "background:noise,dynamic", "texture:all"]
 KINDS = [text.split(":")[0] for text in ALL]
@@ -248,6 +250,47 @@ def test_the_toy_shows_colours_and_backgrounds_and_refuses_the_rest() -> None:
     for text in ("camera:easy", "light:easy", "texture:all"):
         with pytest.raises(DiswmError, match=rf"numpy.*cannot show the distraction {text.split(':')[0]}"):
             make("toy", [text])
+
+
+@pytest.mark.usefixtures("gl")
+@pytest.mark.parametrize(("task", "text"), [("manipulator_bring_ball", "background:noise"), ("quadruped_escape", "texture:all")])
+def test_what_would_not_be_seen_is_refused(task: str, text: str) -> None:
+    with pytest.raises(DiswmError, match=f"cannot show the distraction {text.split(':')[0]}"):
+        make(task, [text], renderer="gl")
+
+
+def test_info_tells_what_is_drawn(renderer: str) -> None:
+    env = make("walker_walk", ALL, renderer=renderer)
+    env.reset(seed=5)
+    image, _, _, _, info = env.step(np.zeros(6, np.float32))
+    told = {name: float(value[0]) for name, value in info["factors"].items()}
+    camera = np.array([told[f"camera.{name}"] for name in ("azimuth", "elevation", "roll", "distance")])
+    light = np.array([told[f"light.{name}"] for name in ("tilt", "azimuth", "intensity")])
+    backdrop = patterns.frame("noise", int(told["background.clip"]), int(told["background.frame"]), 64)
+    again = env.scene.scene.draw(Look(camera, light, backdrop, 1.0, int(told["texture"])))
+    assert np.abs(again.astype(int) - image).mean() < 0.05, "but for the rounding of factors to float32"
+    other = env.scene.scene.draw(Look(camera + 0.05, light, backdrop, 1.0, int(told["texture"])))
+    assert np.abs(other.astype(int) - image).mean() > 1
+    env.close()
+
+
+def test_an_unfinished_episode_is_played_again_to_the_same_picture(renderer: str) -> None:
+    env = make("walker_walk", ALL, renderer=renderer)
+    one = Rollout(env, 0, "train_env")
+    for action in np.random.default_rng(0).uniform(-1, 1, (5, 6)).astype(np.float32):
+        one.step(action)
+    two = Rollout(make("walker_walk", ALL, renderer=renderer), 0, "train_env", number=9)
+    two.restore(one.state())
+    first, second = one.builder.episode(), two.builder.episode()
+    assert first.keys() == second.keys()
+    assert {"factor.camera.roll", "factor.light.tilt", "factor.background.frame", "factor.texture"} <= first.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    action = np.full(6, 0.3, np.float32)
+    one.step(action)
+    two.step(action)
+    assert np.array_equal(one.image, two.image), "and it goes on alike"
+    env.close()
+    two.env.close()
 
 
 def test_info_tells_the_frame_that_is_drawn() -> None:

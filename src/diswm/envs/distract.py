@@ -125,7 +125,9 @@ class Distracted(SceneWrapper):
         self.plan = plan
         missing = sorted(plan.kinds() - scene.shows)
         if missing:
-            raise DiswmError(f"The renderer {scene.renderer} of this task cannot show the distraction {missing[0]}. Leave it out.")
+            raise DiswmError(
+                f"This task, drawn by {scene.renderer}, cannot show the distraction {missing[0]}. Leave it out, or choose another task."
+            )
         self._own = scene.palette()
         self._paints = "colour" in plan.kinds()
         self._walks: dict[ColourConfig, ColourWalk] = {}

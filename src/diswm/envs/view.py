@@ -96,5 +96,10 @@ def floor_texture(model: Any) -> int:
 
 
 def backdrops(model: Any) -> frozenset[str]:
-    """Which of background and texture a model has a place for: a sky, and a printed floor."""
-    return frozenset({"background"} if sky_texture(model) >= 0 else ()) | frozenset({"texture"} if floor_texture(model) >= 0 else ())
+    """Which of background and texture a model has a place for: a sky in sight, and a printed floor.
+
+    A wall called background (manipulator, stacker) hides the sky, a height field (quadruped_escape) sky and floor.
+    """
+    walled = any(model.geom(i).name == "background" for i in range(model.ngeom))
+    found = {"background"} if sky_texture(model) >= 0 and not walled and not model.nhfield else set()
+    return frozenset(found | ({"texture"} if floor_texture(model) >= 0 and not model.nhfield else set()))
