@@ -41,7 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluations": PARTS | {"config"},
     "api": PARTS | {"config", "methods", "ablations", "build", "exchange", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
-    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor"},
+    "arguments": set(),
+    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {

@@ -14,8 +14,9 @@ import sys
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
+from diswm.arguments import DemoArgs, DoctorArgs, EvaluateArgs, ExportArgs, ImportArgs, ReportArgs, TraverseArgs
 from diswm.contract import DiswmError
 
 VERBS = {
@@ -209,93 +210,6 @@ def _check_flags(args: list[str], known: list[str]) -> None:
 
 
 # ---- small verbs
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateArgs:
-    """Evaluate a trained agent on seen and unseen colours and against random actions."""
-
-    run: Annotated[Path, "positional"]
-    """Folder of a run of `diswm train`."""
-    episodes: int = 10
-    """Episodes per colour set."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    out: Path | None = None
-    """Where evaluation.json and the films go; the run's own folder unless given."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TraverseArgs:
-    """Decode what each dimension of a run's code changes."""
-
-    run: Annotated[Path, "positional"]
-    """Folder of a run of `diswm pretrain` or `diswm train`."""
-    videos: Path | None = None
-    """Take frames from this folder or archive of videos instead of the run's own data."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportArgs:
-    """Write a run's page (report.html, self-contained) and summary.json beside it."""
-
-    run: Annotated[Path, "positional"]
-    """Folder of a run of `diswm train` or `diswm pretrain`."""
-    out: Path | None = None
-    """An .html file or a folder; the run's own folder unless given."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ImportArgs:
-    """Turn the weights of the authors' release into a run: a video model, with actor.pt an agent. Either serves as --teacher.
-
-    Needs encoder.pt, decoder.pt and rssm.pt; takes teacher_encoder.pt, reward.pt, actor.pt and value.pt where they are there.
-    The shapes decide all sizes.
-    """
-
-    folder: Annotated[Path, "positional"]
-    """Folder with the .pt files, plain state dicts."""
-    out: Path | None = None
-    """Run folder to write, runs/<name of the folder> unless given. It must not be there yet."""
-    task: str | None = None
-    """Task of the agent, for `diswm evaluate`; the files do not say it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportArgs:
-    """Write a run's weights as the authors' release has them: encoder.pt, decoder.pt, rssm.pt; of an agent also its heads.
-
-    An agent also gives reward.pt, actor.pt, value.pt and, where its teacher is still there, teacher_encoder.pt.
-    """
-
-    run: Annotated[Path, "positional"]
-    """Folder of a run of `diswm pretrain`, `diswm train` or `diswm import-checkpoint`."""
-    out: Path | None = None
-    """Folder to write, <run>/export unless given. It must not be there yet."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DemoArgs:
-    """Collect, pretrain, distil, finetune, evaluate, report: the whole job, small. Stopped, the same command goes on."""
-
-    out: Path = Path("runs/demo")
-    """Folder of the demo."""
-    seed: int = 0
-    """Everything that is drawn follows from it."""
-    tiny: bool = False
-    """A minute instead of ten: only shows that everything runs, learns nothing."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DoctorArgs:
-    """Look at versions, renderers, devices, disk and memory, and say what mends each problem."""
-
-    preset: Literal["paper", "cpu", "demo"] = "cpu"
-    """Whose replay must fit on the disk."""
-    out: Path = Path("runs")
-    """Where runs would go."""
 
 
 def _tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:

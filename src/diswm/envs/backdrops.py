@@ -159,7 +159,9 @@ def _video(path: Path) -> Any:
     try:
         import av
     except ModuleNotFoundError as error:
-        raise DiswmError(f"background: {path} needs PyAV to be read: pip install av. Folders of images need nothing.") from error
+        raise DiswmError(
+            f"background: {path} needs PyAV to be read: pip install 'diswm[video]'. Folders of images need nothing."
+        ) from error
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             yield frame.to_image()
