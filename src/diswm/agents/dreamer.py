@@ -127,7 +127,7 @@ class Dreamer(WorldLearner):
     # ---- learning
 
     def update(self, batch: Batch, *, steps: int = 0, updates: int = 0) -> dict[str, Tensor | float]:
-        """World model, then actor, then critic, on one batch (spec C12)."""
+        """World model, then actor, then critic, on one batch."""
         obs, metrics = self.update_world(to_tensors(batch, self.device), steps)
         if updates % self.dreamer.slow_every == 0:
             self.slow_critic.load_state_dict(self.critic.state_dict())

@@ -8,7 +8,7 @@ from diswm.model.layers import UpConv, kaiming_
 
 
 class BottleneckDecoder(nn.Module):
-    """DisWM's decoder (spec B2): the feature passes through as many numbers as the code has."""
+    """DisWM's decoder: the feature passes through as many numbers as the code has."""
 
     def __init__(self, feature_size: int, size: int, depth: int = 32) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class BottleneckDecoder(nn.Module):
 
 
 class PlainDecoder(nn.Module):
-    """DreamerV2's decoder (spec F1)."""
+    """DreamerV2's decoder."""
 
     def __init__(self, feature_size: int, depth: int = 32) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ class Code(NamedTuple):
 
 
 class GaussianEncoder(nn.Module):
-    """The beta-VAE encoder of DisWM (spec B1): 64 x 64 x 3 -> mean and log-variance of a code with `size` dimensions."""
+    """The beta-VAE encoder of DisWM: 64 x 64 x 3 -> mean and log-variance of a code with `size` dimensions."""
 
     def __init__(self, size: int, depth: int = 32) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class GaussianEncoder(nn.Module):
 
 
 class PlainEncoder(nn.Module):
-    """DreamerV2's encoder (spec F1): 64 x 64 x 3 -> a deterministic embedding of 32 x depth numbers."""
+    """DreamerV2's encoder: 64 x 64 x 3 -> a deterministic embedding of 32 x depth numbers."""
 
     def __init__(self, depth: int = 32) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ class ScalarHead(nn.Module):
 
 
 class Actor(nn.Module):
-    """Mean and std of the action's Gaussian, before it is clipped to [-1, 1] (DreamerV2; spec C5)."""
+    """Mean and std of the action's Gaussian, before it is clipped to [-1, 1] (DreamerV2)."""
 
     def __init__(self, feature_size: int, act_dim: int, layers: int, units: int) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 
 def kaiming_(module: nn.Module) -> None:
-    """Kaiming-normal weights and zero biases for Linear and Conv2d; other layers keep PyTorch's default (spec B2)."""
+    """Kaiming-normal weights and zero biases for Linear and Conv2d; other layers keep PyTorch's default."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
@@ -76,7 +76,7 @@ class UpConv(nn.ConvTranspose2d):
 
 
 class NormGRUCell(nn.Module):
-    """GRU cell with one layer norm over its three gates (DreamerV2; spec B3).
+    """GRU cell with one layer norm over its three gates (DreamerV2).
 
     The reset gate multiplies the candidate, and the update gate is biased by -1, so that the state keeps at first.
     """

@@ -1,4 +1,4 @@
-"""The recurrent state-space model (PlaNet, Hafner et al. 2019; constants of spec B3).
+"""The recurrent state-space model (PlaNet, Hafner et al. 2019).
 
 Axes: B batch, T time, E embed, A action, D deter, Z stoch. Only what depends on the last state runs step by step: the
 products with actions and embeddings, and the priors' statistics, are taken for all steps at once.

@@ -45,7 +45,7 @@ _KINDS: dict[DistillKind, Callable[[CodePair], Tensor]] = {
 
 
 def distill_term(kind: DistillKind, reduction: Reduction = "batch_time") -> Callable[[CodePair], Tensor]:
-    """The term of this kind (spec C3).
+    """The term of this kind.
 
     ``total`` averages a term over batch and time. The released code divides by the batch alone, so that its value is
     T times as large: ``reduction="batch"`` gives that.

@@ -1,4 +1,4 @@
-"""Learning behaviour in imagination (Dreamer; constants of spec C5). Axes: H imagined states, N starts, F feature."""
+"""Learning behaviour in imagination (Dreamer). Axes: H imagined states, N starts, F feature."""
 
 from __future__ import annotations
 
