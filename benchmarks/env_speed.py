@@ -14,6 +14,7 @@ import numpy as np
 
 from diswm import envs
 from diswm.contract import DiswmError
+from diswm.trainers.rollout import action_size
 
 TASKS = ["walker_walk", "cheetah_run", "reacher_easy", "finger_spin", "cartpole_swingup", "humanoid_walk"]
 
@@ -37,7 +38,7 @@ def measure(task: str, renderer: str, steps: int, repeat: int) -> str:
         return f"{task:20} {renderer:10} {str(error).splitlines()[0]}"
     env.reset(seed=0)
     rng = np.random.default_rng(0)
-    actions = rng.uniform(-1, 1, (steps, *env.action_space.shape)).astype(np.float32)
+    actions = rng.uniform(-1, 1, (steps, action_size(env))).astype(np.float32)
     draw = median_ms(env.scene.draw, min(steps, 100))
     frame = median_ms(lambda: env.scene.step(actions[0].astype(np.float64)), 40)
     env.reset(seed=0)

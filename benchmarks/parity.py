@@ -198,8 +198,8 @@ class Parity:
         yield "behaviour/actor_loss", actor_loss(returns, path.entropy, weight[:-1], c.entropy)
         yield "behaviour/value_loss", critic_loss(agent.critic(path.feature[:-1].detach()), returns, weight[:-1])
         if all(f"lambda_return/{name}" in self.golden for name in ("reward", "value", "discount")):
-            given = (self.golden[f"lambda_return/{name}"][..., 0] for name in ("reward", "value", "discount"))
-            yield "lambda_return/out", lambda_return(*given, LAMBDA)[..., None]
+            reward, value, discount = (self.golden[f"lambda_return/{name}"][..., 0] for name in ("reward", "value", "discount"))
+            yield "lambda_return/out", lambda_return(reward, value, discount, LAMBDA)[..., None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

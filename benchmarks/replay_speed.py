@@ -4,10 +4,12 @@ Writes and removes a replay of ``rows`` (100,000, 1.2 GB) under ``folder`` (the 
 page cache while it is timed, as it is in a run whose replay is smaller than the memory.
 """
 
+import functools
 import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ def episode(rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-def milliseconds(call, repeats: int) -> list[float]:
+def milliseconds(call: Callable[[], object], repeats: int) -> list[float]:
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -45,12 +47,11 @@ def main(parent: str | None, rows: int) -> None:
         print(f"rows {len(replay)}, {replay.bytes_per_row} bytes a row, {replay.bytes_on_disk / 2**30:.2f} GiB on disk")
         print(f"add one episode of {EPISODE} rows: median {np.median(adds):.1f} ms")
         for batch, length in ((16, 32), (50, 50)):
-            times = milliseconds(lambda b=batch, t=length: replay.sample(rng, b, t), 100)
+            times = milliseconds(functools.partial(replay.sample, rng, batch, length), 100)
             print(f"sample ({batch}, {length}): median {np.median(times):.2f} ms, p95 {np.percentile(times, 95):.2f} ms")
         state = replay.state()
         replay.close()
-        options = {"capacity": rows, "action_dim": ACTION, "extras": EXTRAS}
-        took = milliseconds(lambda: Replay.restore(Path(name), state, **options).close(), 1)[0]
+        took = milliseconds(lambda: Replay.restore(Path(name), state, capacity=rows, action_dim=ACTION, extras=EXTRAS).close(), 1)[0]
         print(f"restore, every row's number checked: {took:.0f} ms")
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
