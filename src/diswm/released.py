@@ -234,7 +234,7 @@ def read_state(path: Path) -> StateDict:
 
 
 def _kind(value: object) -> str:
-    return "nothing" if isinstance(value, Mapping) else f"an object of type {type(value).__name__}"
+    return "nothing" if isinstance(value, Mapping) and not value else f"an object of type {type(value).__name__}"
 
 
 def _check_bytes(path: Path) -> None:

@@ -124,6 +124,16 @@ def test_gradients_are_clipped_to_their_bound() -> None:
     torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.6, 0.8]]))  # 30 and 40 over 50
 
 
+def test_returns_bootstrap_from_the_slow_critic(make, batch) -> None:
+    """A slow critic that says 100 everywhere, a critic and rewards near 0: each return holds 100 x a discount of at least 0.99^14 = 0.87."""
+    agent = make()
+    agent.update(batch(), updates=0)
+    for param in agent.slow_critic.net[-1].parameters():
+        param.data.zero_()
+    agent.slow_critic.net[-1].bias.data.fill_(100.0)
+    assert float(agent.update(batch(), updates=1)["imagined/return"]) > 80
+
+
 def test_slow_critic_is_a_copy_at_first_and_then_every_so_many_updates(make, batch, small) -> None:
     agent = make()
     copied = [param.clone() for param in agent.critic.parameters()]
