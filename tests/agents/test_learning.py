@@ -125,7 +125,7 @@ def test_gradients_are_clipped_to_their_bound() -> None:
 
 
 def test_returns_bootstrap_from_the_slow_critic(make, batch) -> None:
-    """A slow critic that says 100 everywhere, a critic and rewards near 0: each return holds 100 x a discount of at least 0.99^14 = 0.87."""
+    """A slow critic that says 100 everywhere, a critic and rewards near 0: each return holds at least 100 x 0.99^14 = 87."""
     agent = make()
     agent.update(batch(), updates=0)
     for param in agent.slow_critic.net[-1].parameters():
