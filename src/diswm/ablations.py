@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from diswm.config import PretrainRun, TrainRun, flat, merge, unknown
-from diswm.contract import DiswmError
+from diswm.config import PretrainRun, TrainRun, flat, merge
+from diswm.contract import DiswmError, unknown
 from diswm.methods import Method, method
 
 Stage = TypeVar("Stage", PretrainRun, TrainRun)

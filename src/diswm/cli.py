@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import errno
 import io
 import itertools
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.arguments import DemoArgs, DoctorArgs, EvaluateArgs, ExportArgs, ImportArgs, ReportArgs, TraverseArgs
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, did_you_mean, unknown
 
 VERBS = {
     "doctor": "what works on this machine, and the command that mends what does not",
@@ -72,8 +71,6 @@ def _overview() -> str:
 
 
 def _dispatch(verb: str, args: list[str]) -> int:
-    from diswm.config import unknown
-
     if verb not in VERBS:
         raise unknown("verb", verb, VERBS)
     handlers: dict[str, Callable[[list[str]], int]] = {
@@ -200,8 +197,6 @@ def _listed(value: Any) -> list[str]:
 
 def _check_flags(args: list[str], known: list[str]) -> None:
     """A DiswmError with the nearest names for a flag that there is not."""
-    from diswm.config import unknown
-
     flags = [f"--{name.replace('_', '-')}" for name in known]
     for arg in args:
         name = arg.split("=")[0].replace("_", "-")
@@ -231,8 +226,7 @@ def _tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:
 def _nearest(words: str) -> str:
     """The choices that are nearest to the one that tyro complains of, where it does."""
     found = re.search(r"invalid choice '([^']*)' for argument .* Expected one of (\(.*\))", words)
-    near = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=2, cutoff=0.5) if found else []
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    return did_you_mean(found[1], re.findall(r"'([^']*)'", found[2])) if found else ""
 
 
 def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
@@ -13,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from diswm.agents.dreamer import DreamerConfig
 from diswm.agents.learner import LearnerConfig
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, did_you_mean, unknown
 from diswm.envs import EnvConfig
 from diswm.model.world import ModelConfig
 from diswm.objectives import Anneal
@@ -128,14 +127,6 @@ def merge(config: Config, changes: Mapping[str, Any], where: str = "") -> Config
     return dataclasses.replace(config, **new)  # type: ignore[type-var]
 
 
-def unknown(what: str, name: str, known: typing.Iterable[str]) -> DiswmError:
-    """The error for a name that there is not."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
-    return DiswmError(f"There is no {what} '{name}'. {hint}")
-
-
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     """``{"a.b": 1}`` -> ``{"a": {"b": 1}}``."""
     nested: dict[str, Any] = {}
@@ -172,9 +163,8 @@ def _fit(hint: Any, current: Any, value: Any, where: str) -> Any:
         return tuple(_fit(args[0], None, item, where) for item in ([value] if isinstance(value, str | Path) else value))
     if origin is Literal:
         if value not in args:
-            near = difflib.get_close_matches(str(value), [str(arg) for arg in args], n=2, cutoff=0.5)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise DiswmError(f"{where}={value!r} is unknown. {', '.join(map(str, args))} are possible.{hint}")
+            words = [str(arg) for arg in args]
+            raise DiswmError(f"{where}={value!r} is unknown. {', '.join(words)} are possible.{did_you_mean(str(value), words)}")
         return value
     return _simple(hint, value, where)
 

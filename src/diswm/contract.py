@@ -19,6 +19,8 @@ Images are uint8 ``(..., H, W, C)`` at rest; floats in [-0.5, 0.5], channels fir
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -58,6 +60,19 @@ class Env(Protocol):
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]: ...
 
     def close(self) -> None: ...
+
+
+def did_you_mean(name: str, known: Iterable[str], count: int = 2, cutoff: float = 0.5) -> str:
+    """`` Did you mean a or b?``, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str], cutoff: float = 0.5) -> DiswmError:
+    """The error for a name that there is not, with the nearest that there are."""
+    known = list(known)
+    hint = did_you_mean(name, known, 3, cutoff) or f" There are: {', '.join(known)}."
+    return DiswmError(f"There is no {what} '{name}'.{hint}")
 
 
 class Policy(Protocol):

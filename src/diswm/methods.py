@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from diswm.config import PretrainRun, TrainRun, merge, unknown
-from diswm.contract import DiswmError
+from diswm.config import PretrainRun, TrainRun, merge
+from diswm.contract import DiswmError, unknown
 from diswm.objectives import Anneal
 
 _DREAMER = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2}

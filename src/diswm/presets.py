@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from diswm.config import merge, unknown
+from diswm.config import merge
+from diswm.contract import unknown
 
 Config = TypeVar("Config")
 Preset = Mapping[str, Mapping[str, Any]]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diswm.contract import Batch, DiswmError
 from diswm.model.discriminator import Discriminator
+from diswm.model.encoder import Code
 from diswm.model.world import ModelConfig, Observation, WorldModel
 from diswm.objectives import Anneal, total, weights_at
 from diswm.objectives.disentangle import Codes, DisentangleKind, Draw, beta_term, discriminator_loss, disentangle_term, permute_dimensions
@@ -258,8 +259,7 @@ class TermContext:
         code, generator = self.obs.code, self.learner.generator
         mean, logvar = self.data["teacher_mean"], self.data["teacher_logvar"]
         noise = self.world.noise(generator, 2, *mean.shape)
-        teacher = mean + torch.exp(0.5 * logvar) * noise[1]
-        return CodePair(code.mean, code.logvar, code.sample(noise[0]), mean, logvar, teacher)
+        return CodePair(code.mean, code.logvar, code.sample(noise[0]), mean, logvar, Code(mean, logvar).sample(noise[1]))
 
     def draw(self) -> Draw:
         """A sample of each of at most ``DRAWN`` frames; which ones is drawn too, as neighbours in a window are alike."""
@@ -267,8 +267,8 @@ class TermContext:
         mean, logvar = (part.flatten(0, 1) for part in self.obs.code)
         chosen = torch.randperm(len(mean), generator=generator, device=mean.device)[:DRAWN]
         mean, logvar = mean[chosen], logvar[chosen]
-        sample = mean + torch.exp(0.5 * logvar) * self.world.noise(generator, *mean.shape)
-        self.drawn = sample.detach()
+        sample = Code(mean, logvar).sample(self.world.noise(generator, *mean.shape))
+        self.drawn = sample
         return Draw(mean, logvar, sample)
 
     def disentangle(self) -> Tensor:

@@ -10,7 +10,7 @@ from diswm.contract import Array, DiswmError
 from diswm.envs import patterns
 from diswm.envs.backdrops import open_clips
 from diswm.envs.factors import BackgroundConfig, CameraConfig, ColourConfig, ColourWalk, Layer, LightConfig, TextureConfig
-from diswm.envs.scene import Frame, Look, Paintable, SceneWrapper
+from diswm.envs.scene import PLAIN, Frame, Look, Paintable, SceneWrapper
 from diswm.envs.specs import KINDS, Plan
 from diswm.envs.view import elevation_bounds
 
@@ -179,7 +179,7 @@ class Distracted(SceneWrapper):
     def draw(self) -> Array:
         # Here and not in step(): tasks may set material colours themselves between two frames.
         self._paint()
-        look = Look()
+        look = Look() if self.effects else PLAIN  # colours alone need no other camera, light or background
         for _, effect in self.effects:
             effect.show(look)
         image: Array = self.scene.draw(look)

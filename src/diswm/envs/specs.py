@@ -8,13 +8,14 @@ A distraction is KIND:VALUE[,OPTION...]: ``colour:set1``, ``camera:easy,moving``
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from diswm import contract
 from diswm.contract import DiswmError
 from diswm.envs.factors import (
     BASE_COLOURS,
@@ -41,6 +42,7 @@ _COLOURS: dict[str, dict[str, Any]] = {
     "color_easy": {"colours": "own", "max_delta": 0.15, "step_std": 0.0},
     "color_hard": {"colours": "any", "step_std": 0.0},
 }
+unknown = functools.partial(contract.unknown, cutoff=0.4)  # names are short here
 _MOVES = {"moving": True, "dynamic": True, "static": False}
 
 
@@ -111,14 +113,6 @@ def distracted(colour: ColourConfig, texts: Iterable[str]) -> tuple[ColourConfig
         else:
             found[kind] = _LAYERS[kind](text, value, options)
     return named, tuple(found.values())
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> DiswmError:
-    """The error for a name that there is not, with the nearest that there are."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
-    return DiswmError(f"There is no {what} {name!r}. {hint}")
 
 
 def kind_of(text: str) -> str:

@@ -125,9 +125,9 @@ class Run:
         from torch.utils.tensorboard import SummaryWriter
 
         self._tensorboard = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._step + 1 if self.resumed else 0)
-        name = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]  # a resumed run goes on with its own curves
+        own = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]  # a resumed run goes on with its own curves
         self._wandb = service and service.init(
-            dir=str(folder), name=self.folder.name, project="diswm", config=self.config, id=name, resume="allow"
+            dir=str(folder), name=self.folder.name, project="diswm", config=self.config, id=own, resume="allow"
         )
 
     def _lock(self) -> None:
