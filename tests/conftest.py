@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import small
 
 from diswm import api
+from diswm.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,23 @@ def agent(teacher: Path) -> Path:
     folder = teacher.parent / "agent"
     assert api.train(small.train_config(folder, "diswm", teacher=str(teacher)))
     return folder
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command line where it must complain; what it said, after "diswm: error: "."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str | Path) -> str:
+        before = small.tree(tmp_path)
+        capsys.readouterr()
+        assert main([str(arg) for arg in args]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("diswm: error: "), err
+        assert err.count("\n") == 1, err
+        assert err.endswith("\n")
+        assert "Traceback" not in err
+        assert small.tree(tmp_path) == before, "something was written or lost"
+        return err.removeprefix("diswm: error: ").strip()
+
+    return run

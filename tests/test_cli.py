@@ -26,26 +26,6 @@ VIDEO = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, val
 
 
 @pytest.fixture
-def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """Run the command line where it must complain; what it said, after "diswm: error: "."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str | Path) -> str:
-        before = small.tree(tmp_path)
-        capsys.readouterr()
-        assert main([str(arg) for arg in args]) == 2
-        err = capsys.readouterr().err
-        assert err.startswith("diswm: error: "), err
-        assert err.count("\n") == 1, err
-        assert err.endswith("\n")
-        assert "Traceback" not in err
-        assert small.tree(tmp_path) == before, "something was written or lost"
-        return err.removeprefix("diswm: error: ").strip()
-
-    return run
-
-
-@pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
     """The config that a command line leads to."""
     monkeypatch.chdir(tmp_path)
