@@ -156,7 +156,7 @@ def test_runs_from_before_there_were_ablations_go_on(tmp_path: Path) -> None:
 # ---- the command line
 
 
-FLAGS = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.TRAIN.items())]
+FLAGS = ["--preset=cpu", *(f"--{name.replace('_', '-')}={value}" for name, value in small.TRAIN.items())]
 VIDEO_FLAGS = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.VIDEO.items() if "z_dim" not in name)]
 SHORT = ["--train.frames=130", "--train.eval-every=1000", "--eval.episodes=1"]
 

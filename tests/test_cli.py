@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,17 @@ def test_the_method_may_stand_first_or_in_the_file(configured: Callable[..., Any
     assert "beta" in found.weights
     assert configured("train").method == "diswm"
     assert configured("pretrain", "no_disentangle").weights.keys() == {"image", "dyn", "rep"}
+
+
+def test_a_flag_of_several_values_takes_them_at_once_or_one_by_one(configured: Callable[..., Any]) -> None:
+    for args in (["--ablate", "beta=0.1", "distill=1"], ["--ablate=beta=0.1", "--ablate", "distill=1"]):
+        found = configured("train", "diswm", *args, "--seed", "3")
+        assert (found.ablate, found.weights["beta"], found.seed) == (("beta=0.1", "distill=1"), 0.1, 3)
+
+
+def test_the_package_runs_as_a_module() -> None:
+    told = subprocess.run([sys.executable, "-m", "diswm", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("diswm ")
 
 
 def test_task_is_short_for_env_task(configured: Callable[..., Any]) -> None:
@@ -196,6 +209,9 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "no_distill", "--task", "toy", "--env.image-size", "32"], "64 x 64 x 3"),
         (["train", "no_distill", "--task", "toy", "--device", "cuda"], "device 'cuda' cannot be used"),
         (["train", "no_distill", "--task", "toy", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["train", "dreamerv2", "--teacher", "t"], "--teacher t changes nothing: this dreamerv2 has no teacher"),
+        (["train", "diswm", "--ablate", "no_distill", "--teacher", "t"], "this diswm has no teacher"),
+        (["train", "no_distill", "--task", "toy", "--start", "nothing"], "nothing: is not a run"),
         (["train", "diswm", "--task", "toy"], "needs a video model: pretrain one"),
         (["train", "no_distill", "--task", "toy", "--train.length", "52"], "have at most 51 rows"),
         (["pretrain"], "no videos to learn from"),

@@ -180,19 +180,6 @@ def test_the_replay_holds_the_whole_budget() -> None:
     assert config.train.replay_rows >= rows_needed
 
 
-def test_the_colours_do_not_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    boxes = set()
-    original = Rollout.step
-
-    def step(self: Rollout, action: np.ndarray) -> Any:
-        boxes.add(self.env.scene.config.colours)  # type: ignore[attr-defined]
-        return original(self, action)
-
-    monkeypatch.setattr(Rollout, "step", step)
-    assert api.train(small.train_config(tmp_path / "agent", train__eval_every=1000))
-    assert boxes == {"set1"}
-
-
 # ---- the teacher
 
 

@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
     "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments"},
+    "__main__": {"cli"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from diswm import envs
@@ -42,8 +43,11 @@ def test_every_preset_fits_every_method(name: str, method: str) -> None:
         assert not getattr(found, "anneal", {}).keys() - found.weights.keys(), "a schedule without a term"
 
 
-def test_the_paper_preset_is_the_configs_own_defaults() -> None:
-    assert all(preset("paper", verb) == {} for verb in VERBS)
+def test_the_paper_preset_adds_its_switch_of_colours_to_the_configs_own_defaults() -> None:
+    assert {verb: set(preset("paper", verb)) for verb in VERBS} == {"collect": set(), "pretrain": set(), "train": {"env.phases", "unseen"}}
+    plan = apply_preset(for_training(TrainRun(), "diswm"), "paper", "train").env.plan()
+    phases = [plan.at(progress, np.zeros(2)) for progress in (0.0, 0.499, 0.5, 1.0)]
+    assert [plan.phases[phase].colour.colours for phase in phases] == ["set1", "set1", "set2", "set2"]
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest() -> None:

@@ -23,6 +23,7 @@ import diswm
 from diswm import api, released
 from diswm.build import checkpoint, load_video_model
 from diswm.cli import main
+from diswm.config import merge
 from diswm.contract import DiswmError
 from diswm.exchange import export_checkpoint, import_checkpoint, imported_teacher
 from diswm.released import PARTS, read_parts
@@ -176,6 +177,38 @@ def test_an_imported_run_is_not_trained_on(tmp_path: Path, videos: Path) -> None
     video = import_checkpoint(save_parts(tmp_path / "video", like_small(VIDEO)), out=tmp_path / "video_run")
     with pytest.raises(DiswmError, match="imported weights"):
         api.pretrain(small.pretrain_config(video, videos))
+
+
+def test_runs_start_from_imported_weights_and_go_on_from_their_own(tmp_path: Path, videos: Path) -> None:
+    agent = import_checkpoint(save_parts(tmp_path / "given", like_small()), out=tmp_path / "agent", task="toy")
+    video = import_checkpoint(save_parts(tmp_path / "seen", like_small(VIDEO)), out=tmp_path / "video")
+    # Without a single update the weights are still those that it started from.
+    still = {"train__frames": 60, "train__prefill_steps": 40, "train__first_updates": 0, "eval__episodes": 1}
+    config = small.train_config(tmp_path / "more", start=str(agent), **still)
+    assert api.train(config)
+    theirs, ours = load_model(checkpoint(agent)), load_model(checkpoint(tmp_path / "more"))
+    for net in ("world", "actor", "critic", "slow_critic"):
+        assert all(torch.equal(theirs[net][name], value) for name, value in ours[net].items()), net
+    shutil.rmtree(agent)  # a run that was begun needs it no more
+    assert api.train(merge(config, {"train.frames": 200}))
+    assert not torch.equal(load_model(checkpoint(tmp_path / "more"))["actor"]["net.0.weight"], theirs["actor"]["net.0.weight"])
+
+    assert api.train(small.train_config(tmp_path / "seen_first", start=str(video), **still))
+    assert api.pretrain(small.pretrain_config(tmp_path / "seen_on", videos, start=str(video), pretrain__updates=1, learner__lr=1e-9))
+    given = load_video_model(video).state_dict()
+    for run in ("seen_first", "seen_on"):
+        world = load_model(checkpoint(tmp_path / run))["world"]
+        torch.testing.assert_close(world["encoder.stats.weight"], given["encoder.stats.weight"])
+        torch.testing.assert_close(world["rssm.inp.weight"][:, :8], given["rssm.inp.weight"])
+
+
+def test_what_does_not_fit_is_no_start(tmp_path: Path) -> None:
+    other = import_checkpoint(save_parts(tmp_path / "given", like_small(act_dim=3)), out=tmp_path / "other", task="toy")
+    with pytest.raises(DiswmError, match=r"its agent has 3 actions, this task takes 2\. Start from an agent of the same body"):
+        api.train(small.train_config(tmp_path / "run", start=str(other)))
+    with pytest.raises(DiswmError, match=r"has model\.z_dim 4, this run 5\. Use --model\.z-dim 4"):
+        api.train(small.train_config(tmp_path / "run", start=str(other), model__z_dim=5))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_task_is_asked_for_where_it_matters(tmp_path: Path) -> None:

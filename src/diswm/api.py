@@ -14,7 +14,7 @@ import torch
 from diswm import envs
 from diswm.ablations import check_record, check_teacher_record, method_of
 from diswm.agents import Dreamer, WorldLearner
-from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model
+from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
@@ -24,6 +24,7 @@ from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.methods import check_terms
 from diswm.runtime import prepare
 from diswm.trainers import media
+from diswm.trainers.checkpoint import last_checkpoint
 from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.evaluate import evaluate as run_evaluate
 from diswm.trainers.evaluate import random_actor
@@ -105,6 +106,8 @@ def pretrain(config: PretrainRun) -> bool:
     c = config.pretrain
     videos = _videos(config.videos, length=c.length, cache=config.out.parent / "cache", ram_bytes=int(c.ram_gb * 2**30))
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=seed_of(config.seed, "torch"), device=device)
+    if config.start and last_checkpoint(config.out / "checkpoints") is None:
+        start_from(learner, config)
     run = Run(config.out, "pretrain", to_dict(config), wandb=config.wandb)
     try:
         _say(run, learner)
@@ -149,6 +152,8 @@ def train(config: TrainRun) -> bool:
     device = prepare(config.device, config.threads)
     check_folder(config.out, "train", to_dict(config))
     _check_budget(config)
+    if config.teacher and not chosen.teacher:
+        raise DiswmError(f"--teacher {config.teacher} changes nothing: this {config.method} has no teacher. Leave it out.")
     env = envs.make(config.env)
     _check_images(env.observation_space.shape, f"the task {config.env.task}")
     _check_window(env, config)
@@ -165,6 +170,8 @@ def train(config: TrainRun) -> bool:
         check_same_teacher(config, facts["teacher"])
         if chosen.init:
             agent.world.start_from(teacher, chosen.init)
+    if config.start and last_checkpoint(config.out / "checkpoints") is None:
+        start_from(agent, config)
     run = Run(config.out, "train", to_dict(config), wandb=config.wandb, facts=facts)
     stages = Evaluations(config)
     try:

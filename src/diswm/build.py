@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from diswm.agents import Dreamer, WorldLearner
-from diswm.config import PretrainRun, TrainRun, from_dict
+from diswm.config import PretrainRun, TrainRun, flat, from_dict
 from diswm.contract import DiswmError
 from diswm.methods import method
 from diswm.model.world import ModelConfig, WorldModel
@@ -23,7 +24,7 @@ def load(run: Path | str, device: str = "cpu") -> Dreamer:
     folder = Path(run)
     config = from_dict(TrainRun, read_config(folder, "train")["config"])
     weights = load_model(checkpoint(folder))
-    act_dim = weights["world"]["rssm.inp.weight"].shape[1] - config.model.stoch
+    act_dim = _actions(weights, config.model)
     agent = Dreamer(config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed, device=device)
     agent.load_networks(weights)
     return agent
@@ -69,6 +70,41 @@ def load_teacher(config: TrainRun, device: str) -> WorldModel:
     world = load_video_model(config.teacher, device)
     check_teacher(world, config.model, config.teacher, whole=bool(method(config.method).init))
     return world
+
+
+_VIDEO_PARTS = ("encoder", "decoder", "rssm")
+_WORLD_SIZES = tuple(f"model.{name}" for name in ("encoder", "z_dim", "stoch", "deter", "hidden", "depth", "layer_norm"))
+_HEAD_SIZES = ("model.reward_layers", "model.units", "model.continues", "dreamer.actor_layers", "dreamer.critic_layers", "dreamer.units")
+
+
+def start_from(learner: WorldLearner, config: PretrainRun | TrainRun) -> None:
+    """Give a new learner the weights of the run ``config.start``: encoder, decoder and dynamics; an agent takes all networks of an agent.
+
+    DiswmError where sizes or actions differ.
+    """
+    assert config.start is not None
+    found = read_config(config.start)
+    agent = learner if isinstance(learner, Dreamer) and found["kind"] == "train" else None
+    there, here = flat(from_dict(TrainRun if found["kind"] == "train" else PretrainRun, found["config"])), flat(config)
+    for name in (*_WORLD_SIZES, *(_HEAD_SIZES if agent else ())):
+        if there[name] != here[name]:
+            flag = f"--{name.replace('_', '-')} {there[name]}"
+            raise DiswmError(f"{config.start}: has {name} {there[name]}, this run {here[name]}. Use {flag}, or start from another run.")
+    if agent is None:
+        learner.world.start_from(load_video_model(config.start), _VIDEO_PARTS)
+        return
+    weights = load_model(checkpoint(config.start))
+    if (actions := _actions(weights, config.model)) != agent.world.act_dim:
+        raise DiswmError(
+            f"{config.start}: its agent has {actions} actions, this task takes {agent.world.act_dim}. "
+            "Start from an agent of the same body, or from a video model."
+        )
+    agent.load_networks(weights)
+
+
+def _actions(weights: dict[str, Any], model: ModelConfig) -> int:
+    columns: int = weights["world"]["rssm.inp.weight"].shape[1]
+    return columns - model.stoch
 
 
 def fingerprint(world: WorldModel) -> str:

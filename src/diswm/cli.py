@@ -182,13 +182,17 @@ def _take(args: list[str], flag: str) -> tuple[str | None, list[str]]:
 
 
 def _take_all(args: list[str], flag: str) -> tuple[list[str], list[str]]:
-    """The values of a flag that may be repeated, and the arguments without it."""
+    """The values of a flag that takes several and may be repeated, and the arguments without it."""
     values: list[str] = []
-    while True:
+    while flag in [arg.split("=")[0] for arg in args]:
+        start = [arg.split("=")[0] for arg in args].index(flag)
         value, args = _take(args, flag)
-        if value is None:
-            return values, args
-        values.append(value)
+        end = start
+        while end < len(args) and not args[end].startswith("--"):
+            end += 1
+        values += [str(value), *args[start:end]]
+        args = args[:start] + args[end:]
+    return values, args
 
 
 def _listed(value: Any) -> list[str]:

@@ -48,6 +48,8 @@ class PretrainRun:
     """Method whose teacher this is: diswm, no_disentangle, dv2_finetune, ..."""
     ablate: tuple[str, ...] = ()
     """Ablations, NAME or NAME=VALUE: no_disentangle, beta=0, disentangle=beta_tcvae, code=10, source=FOLDER."""
+    start: Path | None = None
+    """Run folder of a video model whose weights this run starts from."""
     seed: int = 0
     """Everything that is drawn follows from it."""
     device: str = "auto"
@@ -73,6 +75,8 @@ class TrainRun:
     """Ablations, NAME or NAME=VALUE: no_distill, no_disentangle, beta=0, distill=1, distill_kind=mse_mean, code=10, source=FOLDER."""
     teacher: Path | None = None
     """Run folder of `diswm pretrain`, for the methods that have a teacher."""
+    start: Path | None = None
+    """Run folder whose weights this run starts from: an agent of the same body, or a video model."""
     out: Path = Path("runs/agent")
     """Run folder, runs/<task>_<method>_<seed> unless given. One that was begun is resumed."""
     seed: int = 0

@@ -84,7 +84,10 @@ def check_folder(folder: Path, kind: str, config: Mapping[str, Any]) -> None:
     if (folder / "config.json").exists():
         found = read_config(folder, kind)
         if "imported" in found:
-            raise DiswmError(f"{folder}: holds imported weights, which can teach but not go on training. Choose another folder with --out.")
+            raise DiswmError(
+                f"{folder}: holds imported weights, which other runs start from (--start) or learn from (--teacher). "
+                "Choose another folder with --out."
+            )
         before, now = flatten(found["config"]), flatten(config)
         before = {key: value for key, value in LATER.items() if key in now} | before
         differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in MAY_CHANGE)
