@@ -19,6 +19,7 @@ from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_
 from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
+from diswm.envs.vector import InProcess
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.methods import check_terms
@@ -312,7 +313,7 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
         raise DiswmError(f"{folder}: was imported without a task to take frames from. Name videos with --videos, or import with --task.")
     env = envs.make(config.env)
     actor = random_actor(rng, action_size(env))
-    clip = run_evaluate(actor, [env], [seed_of(config.seed, "media")]).video
+    clip = run_evaluate(actor, InProcess([env]), [seed_of(config.seed, "media")]).video
     env.close()
     return {"image": clip[None]}
 

@@ -192,7 +192,15 @@ def _simple(hint: type, value: Any, where: str) -> Any:
 
 
 MAY_BE_ZERO = (
-    *("seed", "threads", "train.prefill_steps", "train.first_updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
+    *(
+        "seed",
+        "threads",
+        "eval.workers",
+        "train.prefill_steps",
+        "train.first_updates",
+        "train.save_every_seconds",
+        "pretrain.save_every_seconds",
+    ),
     *("weights.", "anneal.", "env.", "learner.free_nats", "learner.disentangle_strength", "learner.capacity", "model.reward_layers"),
     *("dreamer.discount", "dreamer.lam", "dreamer.entropy", "dreamer.actor_layers", "dreamer.critic_layers", "dreamer.starts"),
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from diswm import envs
 from diswm.agents import Dreamer
 from diswm.config import TrainRun
 from diswm.data.disk import make_folder
+from diswm.envs.vector import Vector, vector
 from diswm.trainers import media
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, evaluate, mean_actor, random_actor
 from diswm.trainers.progress import Bar, Interrupt, console, progress
@@ -23,13 +24,13 @@ class Evaluations:
 
     def __init__(self, config: TrainRun) -> None:
         self.config = config
-        self._envs: dict[str, list[Any]] = {}
+        self._envs: dict[str, Vector] = {}
 
-    def _make(self, split: str) -> list[Any]:
+    def _make(self, split: str) -> Vector:
         if split not in self._envs:
             env = envs.unseen(self.config.env, self.config.unseen) if split == "unseen" else self.config.env
             count = min(self.config.eval.at_once, self.config.eval.episodes)
-            self._envs[split] = [envs.make(env) for _ in range(count)]
+            self._envs[split] = vector(partial(envs.make, env), count, min(self.config.eval.workers, count))
         return self._envs[split]
 
     def _seeds(self, component: str) -> list[int]:
@@ -51,8 +52,7 @@ class Evaluations:
     def close(self) -> None:
         """Close them."""
         for made in self._envs.values():
-            for env in made:
-                env.close()
+            made.close()
 
 
 def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: TrainRun, frames: int) -> dict[str, Evaluation] | None:

@@ -15,12 +15,13 @@ import diswm
 from diswm import api, envs
 from diswm.agents import Dreamer
 from diswm.contract import Array
+from diswm.envs.vector import InProcess
 from diswm.trainers.evaluate import Abandoned, evaluate, mean_actor, random_actor
 from diswm.trainers.seeds import seed_of
 
 
-def make(count: int, task: str = "toy") -> list[Any]:
-    return [envs.make(envs.EnvConfig(task=task)) for _ in range(count)]
+def make(count: int, task: str = "toy") -> InProcess:
+    return InProcess([envs.make(envs.EnvConfig(task=task)) for _ in range(count)])
 
 
 def chase(images: Array, is_first: Array, state: Any) -> tuple[Array, Any]:
@@ -51,8 +52,9 @@ def test_random_actions_do_not_depend_on_lockstep_either() -> None:
 
 
 def test_returns_are_the_sums_of_rewards() -> None:
-    env = make(1)[0]
-    result = evaluate(chase, [env], [8])
+    alone = make(1)
+    result = evaluate(chase, alone, [8])
+    (env,) = alone.envs
     image, _ = env.reset(seed=8)
     state, total, over, first = None, 0.0, False, np.array([True])
     frames = [image]

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diswm.agents.dreamer import Dreamer, PolicyState
-from diswm.contract import Array, Env
+from diswm.contract import Array
+from diswm.envs.vector import Vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,8 @@ class EvalConfig:
     """Episodes per colour set; their seeds are fixed and never used in training."""
     at_once: int = 5
     """Environments stepped in lockstep."""
+    workers: int = 0
+    """Processes that step them; 0: this one. The results are the same."""
 
 
 class Evaluation(NamedTuple):
@@ -59,7 +62,7 @@ class Abandoned(Exception):
 
 
 def evaluate(
-    actor: Actor, envs: Sequence[Env], seeds: Sequence[int], watch: Watch = lambda episodes, steps: None, progress: float = 0.0
+    actor: Actor, envs: Vector, seeds: Sequence[int], watch: Watch = lambda episodes, steps: None, progress: float = 0.0
 ) -> Evaluation:
     """One episode per seed, ``len(envs)`` of them in lockstep, under the distractions that hold at ``progress`` of a run.
 
@@ -70,31 +73,30 @@ def evaluate(
     steps: list[int] = []
     video: list[Array] = []
     for start in range(0, len(seeds), len(envs)):
-        group = seeds[start : start + len(envs)]
-        result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None, watch, start, progress)
+        result = _lockstep(actor, envs, seeds[start : start + len(envs)], video if start == 0 else None, watch, start, progress)
         returns += result[0]
         steps += result[1]
     return Evaluation(returns, steps, np.stack(video))
 
 
 def _lockstep(
-    actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int, progress: float
+    actor: Actor, envs: Vector, seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int, progress: float
 ) -> tuple[list[float], list[int]]:
-    options = {"progress": progress}
-    images = np.stack([env.reset(seed=seed, options=options)[0] for env, seed in zip(envs, seeds, strict=True)])
-    alive = np.ones(len(envs), bool)
+    count = len(seeds)
+    envs.reset(seeds, {"progress": progress})
+    images = envs.images[:count]
+    alive = np.ones(count, bool)
     first, state = alive.copy(), None
-    returns, steps = np.zeros(len(envs)), np.zeros(len(envs), int)
+    returns, steps = np.zeros(count), np.zeros(count, int)
     while alive.any():
         if video is not None and alive[0]:
             video.append(images[0].copy())
         actions, state = actor(images, first, state)
-        first = np.zeros(len(envs), bool)
-        for i in np.flatnonzero(alive).tolist():
-            images[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
-            returns[i] += reward
+        first = np.zeros(count, bool)
+        for i, outcome in envs.step({i: actions[i] for i in np.flatnonzero(alive).tolist()}).items():
+            returns[i] += outcome.reward
             steps[i] += 1
-            alive[i] = not (terminated or truncated)
+            alive[i] = not (outcome.terminated or outcome.truncated)
         watch(before + int((~alive).sum()), int(steps.max()))
     if video is not None:
         video.append(images[0].copy())
