@@ -120,9 +120,10 @@ def test_what_an_environment_raises_arrives_in_words(tmp_path: Path) -> None:
         made.reset(SEEDS)
         with pytest.raises(DiswmError, match="environment worker 0: the simulator is unstable"):
             play(made, 8)
-    with Workers(TOY, 3, 3) as made, pytest.raises(DiswmError, match=r"^The action leaves \[-1, 1\]"):
+    with Workers(TOY, 3, 3) as made:
         made.reset(SEEDS)
-        made.step({0: np.array([2.0, 0.0], np.float32)})
+        with pytest.raises(DiswmError, match=r"^The action leaves \[-1, 1\]"):
+            made.step({0: np.array([2.0, 0.0], np.float32)})
 
 
 def test_closing_gives_the_memory_back(workers: Workers) -> None:
