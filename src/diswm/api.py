@@ -17,11 +17,13 @@ from diswm.agents import Dreamer, WorldLearner
 from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError, Policy
+from diswm.data.disk import make_folder
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
 from diswm.envs.vector import InProcess
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
+from diswm.matrix import evaluate_matrix
 from diswm.methods import check_terms
 from diswm.runtime import prepare
 from diswm.trainers import media
@@ -251,10 +253,11 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
     return True
 
 
-def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "auto", out: Path | None = None) -> Path:
+def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = None, device: str = "auto", out: Path | None = None) -> Path:
     """Evaluate the agent of a run on seen and unseen colours and against random actions; writes evaluation.json.
 
-    Raises KeyboardInterrupt for Ctrl-C; then nothing is written.
+    With ``matrix`` instead against every distraction at every strength; writes matrix.json. Raises KeyboardInterrupt for Ctrl-C; then
+    nothing is written, but of a matrix the cells that are done.
     """
     folder = Path(run)
     head = read_config(folder, "train")
@@ -266,6 +269,11 @@ def evaluate(run: Path | str, *, episodes: int | None = None, device: str = "aut
     if "imported" in head:
         _check_task(folder, config, agent.world.act_dim)
     target = out or folder
+    if matrix:
+        make_folder(target)
+        if (path := evaluate_matrix(target, agent, config, last_counters(folder)["frames"])) is None:
+            raise KeyboardInterrupt
+        return path
     stages = Evaluations(config)
     try:
         if evaluate_all(target, agent, stages, config, last_counters(folder)["frames"]) is None:

@@ -13,8 +13,10 @@ class EvaluateArgs:
 
     run: Annotated[Path, "positional"]
     """Folder of a run of `diswm train`."""
+    matrix: bool = False
+    """Against every distraction at every strength instead: matrix.json, .csv, .md and a heat map. Stopped, it goes on."""
     episodes: int = 10
-    """Episodes per colour set."""
+    """Episodes per colour set, or per distraction and strength."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     out: Path | None = None

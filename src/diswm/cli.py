@@ -250,7 +250,12 @@ def _evaluate(args: list[str]) -> int:
     parsed = _parse(EvaluateArgs, "evaluate", args)
     from diswm import api
 
-    print(api.evaluate(parsed.run, episodes=parsed.episodes, device=parsed.device, out=parsed.out))
+    path = api.evaluate(parsed.run, matrix=parsed.matrix, episodes=parsed.episodes, device=parsed.device, out=parsed.out)
+    if parsed.matrix:
+        from diswm.report import write_matrix
+
+        print(write_matrix(path))
+    print(path)
     return 0
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-COMPONENTS = ("torch", "replay", "prefill", "train_env", "eval_seen", "eval_unseen", "eval_random", "collect", "media", "collect_actions")
+COMPONENTS = (
+    *("torch", "replay", "prefill", "train_env", "eval_seen", "eval_unseen", "eval_random", "collect", "media", "collect_actions"),
+    "eval_matrix",
+)
+"""New ones go to the end: the place is the seed."""
 
 
 def seed_of(seed: int, component: str, index: int = 0) -> int:
