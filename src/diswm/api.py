@@ -45,6 +45,7 @@ __all__ = [
 def collect(config: CollectRun) -> bool:
     """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
     check_numbers(config)
+    config = dataclasses.replace(config, env=config.env.settled())
     env = envs.make(config.env)
     agent = None if config.collect.policy == "random" else _actor_for(config, action_size(env))
     distraction: dict[str, Any] = dataclasses.asdict(config.env.distract)
@@ -142,6 +143,7 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
 def train(config: TrainRun) -> bool:
     """Train an agent online and evaluate it; a run that was begun is resumed. False if it was interrupted."""
     check_numbers(config)
+    config = dataclasses.replace(config, env=config.env.settled())
     chosen = method_of(config)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
     check_record(config)

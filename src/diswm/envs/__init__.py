@@ -27,6 +27,8 @@ _SUITE = (
     "stacker_stack_2 stacker_stack_4 swimmer_swimmer15 swimmer_swimmer6 walker_run walker_stand walker_walk"
 )
 """Written out, so that listing the tasks needs no simulator; a test holds it against the installed suite."""
+_WALKS = {"pusher": "episode"}
+"""Tasks whose colours do not walk at every frame, unless they are told to: the release draws those of Pusher at reset alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,7 @@ class EnvConfig:
     """One environment. Frames are simulator control steps; steps are decisions of the agent."""
 
     task: str = "walker_walk"
-    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), or toy, toy_sparse, toy_terminal."""
+    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), pusher, or toy, toy_sparse, toy_terminal."""
     action_repeat: int = 2
     """Frames for which each action is held; their rewards are summed."""
     image_size: int = 64
@@ -50,7 +52,7 @@ class EnvConfig:
     phases: tuple[str, ...] = ()
     """Distractions that change in mid-run: `0:set1, 0.5:set2`, from fractions of the budget on; gradually: `0.4-0.6:set2+camera:easy`."""
     time_limit: int = 1000
-    """Longest episode, in frames; the suite's own limit (1000) and the toy's (100) hold as well."""
+    """Longest episode, in frames; the suite's own limit (1000), pusher's and the toy's (100) hold as well."""
     shadow_size: int = 512
     """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster."""
 
@@ -63,16 +65,22 @@ class EnvConfig:
             raise DiswmError(f"renderer={self.renderer!r} is unknown; choose auto, gl or warp (--env.renderer).")
         self.plan()
 
+    def settled(self) -> EnvConfig:
+        """The same with what the task decides decided: when its colours walk."""
+        if self.distract.per != "auto":
+            return self
+        return dataclasses.replace(self, distract=dataclasses.replace(self.distract, per=_WALKS.get(self.task, "frame")))  # type: ignore[arg-type]
+
     def plan(self) -> Plan:
         """Which distractions hold when. Raises DiswmError for text that cannot be read."""
-        return plan(self.distract, self.distractions, self.phases)
+        return plan(self.settled().distract, self.distractions, self.phases)
 
 
 def tasks() -> list[str]:
     """Names of all tasks that `make` knows, toys first. Needs no simulator."""
     from diswm.envs.toy import TASKS
 
-    return [*TASKS, *_SUITE.split()]
+    return [*TASKS, "pusher", *_SUITE.split()]
 
 
 def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
@@ -90,6 +98,11 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     kinds = distractions.kinds()
     if config.task in toy.TASKS:
         scene, limit = toy.ToyScene(config.task, config.image_size), min(config.time_limit, toy.TIME_LIMIT)
+    elif config.task == "pusher":
+        from diswm.envs import pusher
+
+        scene = pusher.PusherScene(config.image_size, config.renderer, config.shadow_size)
+        limit = min(config.time_limit, pusher.TIME_LIMIT)
     elif config.task in _SUITE.split():
         from diswm.envs.dmc import SuiteScene
 
