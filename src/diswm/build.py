@@ -18,13 +18,17 @@ from diswm.trainers.run import read_config
 def load(run: Path | str, device: str = "cpu") -> Dreamer:
     """The agent of a run of `diswm train`: ``agent.reset(); action = agent.act(image)``.
 
-    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1]. DiswmError where the folder holds no trained agent.
+    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1] or one-hot. DiswmError where the folder holds no trained agent.
     """
     folder = Path(run)
-    config = from_dict(TrainRun, read_config(folder, "train")["config"])
+    head = read_config(folder, "train")
+    config = from_dict(TrainRun, head["config"])
     weights = load_model(checkpoint(folder))
     act_dim = weights["world"]["rssm.inp.weight"].shape[1] - config.model.stoch
-    agent = Dreamer(config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed, device=device)
+    agent = Dreamer(
+        config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
+        discrete=head.get("discrete", False), seed=config.seed, device=device,
+    )  # fmt: skip
     agent.load_networks(weights)
     return agent
 
