@@ -24,7 +24,9 @@ from diswm.trainers.run import Run, read_config
 def test_a_run_explains_itself(agent: Path, teacher: Path) -> None:
     found = read_config(agent, "train")
     config = from_dict(TrainRun, found["config"])
-    assert config == small.train_config(agent, "diswm", teacher=str(teacher))
+    asked = small.train_config(agent, "diswm", teacher=str(teacher))
+    assert config == dataclasses.replace(asked, env=asked.env.settled())
+    assert config.env.distract.per == "frame", "what the task decides is written down"
     assert found["version"] == diswm.__version__
     assert from_dict(PretrainRun, read_config(teacher, "pretrain")["config"]).method == "diswm"
     assert last_counters(agent) == {"steps": 150, "frames": 300, "updates": 25, "episodes": 3, "skipped_updates": 0}

@@ -204,7 +204,7 @@ def test_runs_start_from_imported_weights_and_go_on_from_their_own(tmp_path: Pat
 
 def test_what_does_not_fit_is_no_start(tmp_path: Path) -> None:
     other = import_checkpoint(save_parts(tmp_path / "given", like_small(act_dim=3)), out=tmp_path / "other", task="toy")
-    with pytest.raises(DiswmError, match=r"its agent has 3 actions, this task takes 2\. Start from an agent of the same body"):
+    with pytest.raises(DiswmError, match=r"its agent has 3 actions, this task takes 2 actions\. Start from an agent of the same body"):
         api.train(small.train_config(tmp_path / "run", start=str(other)))
     with pytest.raises(DiswmError, match=r"has model\.z_dim 4, this run 5\. Use --model\.z-dim 4"):
         api.train(small.train_config(tmp_path / "run", start=str(other), model__z_dim=5))

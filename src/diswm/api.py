@@ -16,7 +16,7 @@ from diswm.ablations import check_record, check_teacher_record, method_of
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
-from diswm.contract import DiswmError, Policy
+from diswm.contract import DiswmError, Env, Policy
 from diswm.data.disk import make_folder
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
@@ -49,8 +49,9 @@ __all__ = [
 def collect(config: CollectRun) -> bool:
     """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
     check_numbers(config)
+    config = dataclasses.replace(config, env=config.env.settled())
     env = envs.make(config.env)
-    agent = None if config.collect.policy == "random" else _actor_for(config, action_size(env))
+    agent = None if config.collect.policy == "random" else _actor_for(config, env)
     distraction: dict[str, Any] = dataclasses.asdict(config.env.distract)
     if config.env.distractions:
         distraction["distractions"] = config.env.distractions
@@ -67,7 +68,7 @@ def collect(config: CollectRun) -> bool:
         "distraction": distraction,
     }
     with VideoWriter(config.out, manifest) as writer:
-        policy: Policy = agent or RandomEpisodes(config.seed, action_size(env), writer.episodes)
+        policy: Policy = agent or RandomEpisodes(config.seed, action_size(env), writer.episodes, env.discrete)
         run_collect(env, policy, writer, config.collect.frames, config.seed)
         console.print(f"{config.out}: {writer.episodes} episodes, {writer.frames:,} frames of {config.env.task}, drawn by {env.renderer}")
         done = writer.frames >= config.collect.frames
@@ -75,14 +76,20 @@ def collect(config: CollectRun) -> bool:
     return done
 
 
-def _actor_for(config: CollectRun, act_dim: int) -> Dreamer:
+def _actor_for(config: CollectRun, env: Env) -> Dreamer:
     agent = load(config.collect.policy)
-    if agent.world.act_dim != act_dim:
-        raise DiswmError(
-            f"{config.collect.policy}: its agent gives {agent.world.act_dim} numbers, the task {config.env.task} takes {act_dim}. "
-            "Choose an agent of this task, or --collect.policy random."
-        )
+    advice = "Choose an agent of this task, or --collect.policy random."
+    _check_actions(config.collect.policy, agent, config.env.task, env, advice)
     return agent
+
+
+def _check_actions(whose: Path | str, agent: Dreamer, task: str, env: Env, advice: str) -> None:
+    """DiswmError unless the agent's actions are of the kind and size that the environment takes."""
+    gives, takes = (agent.discrete, agent.world.act_dim), (env.discrete, action_size(env))
+    if gives != takes:
+        words = ("{} numbers", "one of {} choices")
+        said, asked = (words[kind].format(size) for kind, size in (gives, takes))
+        raise DiswmError(f"{whose}: its agent gives {said}, the task {task} takes {asked}. {advice}")
 
 
 def _versions() -> dict[str, str]:
@@ -148,10 +155,12 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
 def train(config: TrainRun) -> bool:
     """Train an agent online and evaluate it; a run that was begun is resumed. False if it was interrupted."""
     check_numbers(config)
+    config = dataclasses.replace(config, env=config.env.settled())
     chosen = method_of(config)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
     check_record(config)
     _check_unseen(config)
+    config = _with_ends(config)
     device = prepare(config.device, config.threads)
     check_folder(config.out, "train", to_dict(config))
     _check_budget(config)
@@ -160,15 +169,15 @@ def train(config: TrainRun) -> bool:
     env = envs.make(config.env)
     _check_images(env.observation_space.shape, f"the task {config.env.task}")
     _check_window(env, config)
-    act_dim = action_size(env)
     agent = Dreamer(
-        config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal,
-        seed=seed_of(config.seed, "torch"), device=device,
+        config.model, action_size(env), config.learner, config.dreamer, config.weights, config.anneal,
+        discrete=env.discrete, seed=seed_of(config.seed, "torch"), device=device,
     )  # fmt: skip
     if config.ablate and chosen.teacher and config.teacher and "imported" not in read_config(config.teacher):
         check_teacher_record(config, from_dict(PretrainRun, read_config(config.teacher, "pretrain")["config"]))
     teacher = load_teacher(config, device) if chosen.teacher else None
-    facts = {"teacher": fingerprint(teacher)} if teacher else {}
+    facts: dict[str, Any] = {"discrete": True} if env.discrete else {}
+    facts |= {"teacher": fingerprint(teacher)} if teacher else {}
     if teacher is not None:
         check_same_teacher(config, facts["teacher"])
         if chosen.init:
@@ -192,6 +201,14 @@ def train(config: TrainRun) -> bool:
         stages.close()
     _leave(run, done)
     return done
+
+
+def _with_ends(config: TrainRun) -> TrainRun:
+    """Where episodes may end, the agent learns when: a continue head of weight 1, as the paper's text has it."""
+    if config.model.continues or not envs.may_end(config.env.task):
+        return config
+    model = dataclasses.replace(config.model, continues=True)
+    return dataclasses.replace(config, model=model, weights=config.weights | {"continue": 1.0})
 
 
 def _check_unseen(config: TrainRun) -> None:
@@ -267,7 +284,7 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
     check_numbers(config)
     agent = load(folder, prepare(device))
     if "imported" in head:
-        _check_task(folder, config, agent.world.act_dim)
+        _check_task(folder, config, agent)
     target = out or folder
     if matrix:
         make_folder(target)
@@ -283,18 +300,13 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
     return target / "evaluation.json"
 
 
-def _check_task(folder: Path, config: TrainRun, act_dim: int) -> None:
+def _check_task(folder: Path, config: TrainRun, agent: Dreamer) -> None:
     """DiswmError unless the actions of an imported agent, which nothing but the user can name the task of, fit the task."""
     if config.env.task == NO_TASK:
         raise DiswmError(f"{folder}: its weights do not say of which task they are. Import them again with --task.")
     env = envs.make(config.env)
-    takes = action_size(env)
     env.close()
-    if takes != act_dim:
-        raise DiswmError(
-            f"{folder}: its agent gives {act_dim} numbers, the task {config.env.task} takes {takes}. "
-            "Import it again with --task and the task that it was trained on."
-        )
+    _check_actions(folder, agent, config.env.task, env, "Import it again with --task and the task that it was trained on.")
 
 
 def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto") -> Path:
@@ -320,7 +332,7 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
     if config.env.task == NO_TASK:
         raise DiswmError(f"{folder}: was imported without a task to take frames from. Name videos with --videos, or import with --task.")
     env = envs.make(config.env)
-    actor = random_actor(rng, action_size(env))
+    actor = random_actor(rng, action_size(env), env.discrete)
     clip = run_evaluate(actor, InProcess([env]), [seed_of(config.seed, "media")]).video
     env.close()
     return {"image": clip[None]}

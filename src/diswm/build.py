@@ -19,13 +19,16 @@ from diswm.trainers.run import read_config
 def load(run: Path | str, device: str = "cpu") -> Dreamer:
     """The agent of a run of `diswm train`: ``agent.reset(); action = agent.act(image)``.
 
-    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1]. DiswmError where the folder holds no trained agent.
+    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1] or one-hot. DiswmError where the folder holds no trained agent.
     """
     folder = Path(run)
-    config = from_dict(TrainRun, read_config(folder, "train")["config"])
+    head = read_config(folder, "train")
+    config = from_dict(TrainRun, head["config"])
     weights = load_model(checkpoint(folder))
-    act_dim = _actions(weights, config.model)
-    agent = Dreamer(config.model, act_dim, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed, device=device)
+    agent = Dreamer(
+        config.model, _actions(weights, config.model), config.learner, config.dreamer, config.weights, config.anneal,
+        discrete=head.get("discrete", False), seed=config.seed, device=device,
+    )  # fmt: skip
     agent.load_networks(weights)
     return agent
 
@@ -94,10 +97,11 @@ def start_from(learner: WorldLearner, config: PretrainRun | TrainRun) -> None:
         learner.world.start_from(load_video_model(config.start), _VIDEO_PARTS)
         return
     weights = load_model(checkpoint(config.start))
-    if (actions := _actions(weights, config.model)) != agent.world.act_dim:
+    theirs, ours = (_actions(weights, config.model), found.get("discrete", False)), (agent.world.act_dim, agent.discrete)
+    if theirs != ours:
+        had, takes = (f"{count} {'choices' if discrete else 'actions'}" for count, discrete in (theirs, ours))
         raise DiswmError(
-            f"{config.start}: its agent has {actions} actions, this task takes {agent.world.act_dim}. "
-            "Start from an agent of the same body, or from a video model."
+            f"{config.start}: its agent has {had}, this task takes {takes}. Start from an agent of the same body, or from a video model."
         )
     agent.load_networks(weights)
 

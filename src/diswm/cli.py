@@ -90,7 +90,7 @@ def _collect(args: list[str]) -> int:
 
     config, explicit = _configure("collect", CollectRun(), args, None)
     if "out" not in explicit:
-        config = dataclasses.replace(config, out=Path(f"videos/{config.env.task}"))
+        config = dataclasses.replace(config, out=Path(f"videos/{_slug(config.env.task)}"))
     return _code(api.collect(config))
 
 
@@ -114,8 +114,13 @@ def _train(args: list[str]) -> int:
 
     config, explicit = _configure("train", TrainRun(), args, for_training)
     if "out" not in explicit:
-        config = dataclasses.replace(config, out=Path(f"runs/{config.env.task}_{config.method}{slug(config)}_{config.seed}"))
+        config = dataclasses.replace(config, out=Path(f"runs/{_slug(config.env.task)}_{config.method}{slug(config)}_{config.seed}"))
     return _code(api.train(config))
+
+
+def _slug(task: str) -> str:
+    """A task as the name of a folder: gym/CartPole-v1 -> gym_CartPole-v1."""
+    return re.sub(r"[^\w.-]", "_", task)
 
 
 def _code(done: bool) -> int:

@@ -27,7 +27,7 @@ import numpy as np
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Episode: TypeAlias = dict[str, Array]
-"""One episode, L = steps + 1 rows: ``image`` (L, H, W, C) uint8, ``action`` (L, A) float32 in [-1, 1], ``reward`` (L,)
+"""One episode, L = steps + 1 rows: ``image`` (L, H, W, C) uint8, ``action`` (L, A) float32 in [-1, 1] or one-hot, ``reward`` (L,)
 float32, ``discount`` (L,) float32, ``is_terminal`` (L,) bool; ``factor.<name>`` (L, k) float32 where known.
 Videos need ``image`` alone."""
 Batch: TypeAlias = dict[str, Array]
@@ -44,7 +44,8 @@ class DiswmError(Exception):
 
 
 class Env(Protocol):
-    """A Gymnasium environment whose observation is the image and whose actions lie in [-1, 1].
+    """A Gymnasium environment whose observation is the image and whose actions (A,) lie in [-1, 1] or, where it is
+    ``discrete``, are a choice of one in A: a one-hot vector.
 
     ``info["factors"]`` maps the name of each factor of variation to its true value, a float32 vector;
     ``info["frames"]`` counts the simulator steps that this call took.
@@ -52,7 +53,8 @@ class Env(Protocol):
 
     observation_space: Any
     action_space: Any
-    renderer: str  # "gl-egl", "gl-osmesa", "warp" or "numpy": kept with the data
+    renderer: str  # "gl-egl", "gl-osmesa", "warp", "numpy" or "gymnasium": kept with the data
+    discrete: bool
     action_repeat: int
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]: ...

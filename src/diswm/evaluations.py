@@ -45,8 +45,8 @@ class Evaluations:
         return evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
 
     def random(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
-        """Random actions, as many numbers as the agent's, where ``seen`` plays."""
-        actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim)
+        """Random actions of the agent's kind, where ``seen`` plays."""
+        actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim, agent.discrete)
         return evaluate(actor, self._make("seen"), self._seeds("eval_seen"), watch, progress)
 
     def close(self) -> None:

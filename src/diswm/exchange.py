@@ -41,7 +41,7 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
     """
     source, out = Path(folder), Path(out)
     if task is not None and task not in tasks():
-        make(EnvConfig(task=task))  # raises, in the words that every verb uses
+        make(EnvConfig(task=task)).close()  # raises, in the words that every verb uses
     parts = read_parts(source)
     sizes = sizes_of(source, parts)
     agent = "actor" in parts
@@ -143,6 +143,8 @@ def export_checkpoint(run: Path | str, *, out: Path | str) -> Path:
             f"{folder}: has the encoder '{learner.world.config.encoder}'. The released layout has names for 'gaussian' only: "
             "export a run of diswm, paper, no_distill or no_disentangle."
         )
+    if head.get("discrete"):
+        raise DiswmError(f"{folder}: its agent makes choices. The released layout has names for actors of numbers only.")
     fresh = head.get("imported", {}).get("fresh", [])
     parts = {part: to_theirs(part, net.state_dict()) for part, net in _networks(learner).items() if f"{part}.pt" not in fresh}
     parts |= load_model(checkpoint(folder)).get("aside", {})

@@ -20,6 +20,8 @@ CASES = [
     ("finger_turn_hard", "warp"),
     ("walker_walk", "gl"),
     ("quadruped_escape", "gl"),
+    ("pusher", "warp"),
+    ("pusher", "gl"),
 ]
 every_env = pytest.mark.parametrize("config", CASES, indirect=True, ids=["-".join(c) for c in CASES])
 

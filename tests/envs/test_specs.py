@@ -15,16 +15,16 @@ from diswm.envs.specs import distracted, plan
 @pytest.mark.parametrize(
     ("text", "colours", "delta", "std", "per"),
     [
-        ("colour:set1", "set1", 0.2, 0.2, "frame"),
+        ("colour:set1", "set1", 0.2, 0.2, "auto"),
         ("color:set2,delta=0.1,std=0.05,per=step", "set2", 0.1, 0.05, "step"),
-        ("colour:set1,static", "set1", 0.2, 0.0, "frame"),
-        ("colour:ted1", "set1", 0.1, 0.0, "frame"),
-        ("ted2", "set2", 0.1, 0.0, "frame"),
+        ("colour:set1,static", "set1", 0.2, 0.0, "auto"),
+        ("colour:ted1", "set1", 0.1, 0.0, "auto"),
+        ("ted2", "set2", 0.1, 0.0, "auto"),
         # The Distracting Control Suite: a box of 0.1, 0.2, 0.3; moving by 3% of it.
-        ("colour:easy", "own", 0.1, 0.0, "frame"),
+        ("colour:easy", "own", 0.1, 0.0, "auto"),
         ("colour:medium,moving", "own", 0.2, 0.006, "frame"),
         ("colour:hard,dynamic,train", "own_train", 0.3, 0.009, "frame"),
-        ("colour:color_hard,test", "any_test", 0.2, 0.0, "frame"),
+        ("colour:color_hard,test", "any_test", 0.2, 0.0, "auto"),
     ],
 )
 def test_colours(text: str, colours: str, delta: float, std: float, per: str) -> None:

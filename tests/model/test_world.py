@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from diswm.model import Latent, ModelConfig, WorldModel
 from diswm.model.encoder import Code
-from diswm.model.heads import Actor, ScalarHead
+from diswm.model.heads import Actor, OneHotActor, ScalarHead
 
 SMALL = ModelConfig(z_dim=4, stoch=6, deter=8, hidden=7, depth=2, units=9)
 PLAIN = ModelConfig(encoder="plain", stoch=6, deter=8, hidden=7, depth=2, units=9)
@@ -143,3 +145,15 @@ def test_actor_and_scalar_head() -> None:
     assert float(mean.detach().abs().max()) < 0.5
     assert float((std.detach() - 1.1).abs().max()) < 0.3
     assert ScalarHead(14, 2, 8)(torch.randn(5, 2, 14)).shape == (5, 2)
+
+
+def test_actors_act_and_without_noise_as_is_most_likely() -> None:
+    torch.manual_seed(0)
+    feature, still = torch.randn(5, 2, 14), torch.zeros(5, 2, 3)
+    numbers, choices = Actor(14, 3, 4, 32), OneHotActor(14, 3, 4, 32)
+    for actor in (numbers, choices):
+        action, entropy = actor.act(feature, torch.randn(5, 2, 3))
+        assert (action.shape, entropy.shape) == ((5, 2, 3), (5, 2))
+    torch.testing.assert_close(numbers.act(feature, still)[0], numbers(feature)[0])
+    assert torch.equal(choices.act(feature, still)[0].argmax(-1), choices(feature).argmax(-1))
+    assert float((choices.act(feature, still)[1].detach() - math.log(3)).abs().max()) < 0.05  # logits near 0: nearly all alike

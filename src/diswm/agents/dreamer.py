@@ -13,8 +13,7 @@ from torch import Tensor
 
 from diswm.agents.learner import LearnerConfig, Optimiser, WorldLearner, frozen, to_tensors
 from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
-from diswm.model.dists import clip_straight_through
-from diswm.model.heads import Actor, ScalarHead
+from diswm.model.heads import Actor, AnyActor, OneHotActor, ScalarHead
 from diswm.model.rssm import Latent
 from diswm.model.world import ModelConfig
 from diswm.objectives import Anneal
@@ -63,7 +62,8 @@ class PolicyState(NamedTuple):
 class Dreamer(WorldLearner):
     """Acts by filtering frames; learns the world from a replay and behaviour in imagination.
 
-    As a policy: ``agent.reset(); action = agent.act(image)``, with means in place of samples.
+    As a policy: ``agent.reset(); action = agent.act(image)``, with means in place of samples. With ``discrete`` an action is a choice
+    of one in ``act_dim``, a one-hot vector.
     """
 
     def __init__(
@@ -75,10 +75,11 @@ class Dreamer(WorldLearner):
         weights: Mapping[str, float],
         anneal: Mapping[str, Anneal] | None = None,
         *,
+        discrete: bool = False,
         seed: int,
         device: str = "cpu",
     ) -> None:
-        self.dreamer = dreamer
+        self.dreamer, self.discrete = dreamer, discrete
         super().__init__(model, act_dim, learner, weights, anneal, seed=seed, device=device)
         for net in (self.actor, self.critic):
             net.to(self.device)
@@ -89,7 +90,8 @@ class Dreamer(WorldLearner):
 
     def _build_more(self) -> None:
         c, feature = self.dreamer, self.world.feature_size
-        self.actor = Actor(feature, self.world.act_dim, c.actor_layers, c.units)
+        kind = OneHotActor if self.discrete else Actor
+        self.actor: AnyActor = kind(feature, self.world.act_dim, c.actor_layers, c.units)
         self.critic = ScalarHead(feature, c.critic_layers, c.units)
 
     # ---- acting
@@ -99,7 +101,7 @@ class Dreamer(WorldLearner):
         self._acting = None
 
     def act(self, image: Array) -> Array:
-        """One frame (64, 64, 3) uint8 in, one action (A,) in [-1, 1] out: the mean action. DiswmError for another image."""
+        """One frame (64, 64, 3) uint8 in, one action (A,) out: the mean, or the most likely as one-hot. DiswmError for another image."""
         if image.dtype != np.uint8 or image.shape != IMAGE_SHAPE:
             raise DiswmError(f"The image is {image.dtype} {image.shape}. Expected uint8 {IMAGE_SHAPE}: height, width, RGB from 0 to 255.")
         first = np.array([self._acting is None])
@@ -108,7 +110,7 @@ class Dreamer(WorldLearner):
 
     @torch.no_grad()
     def policy(self, image: Array, is_first: Array, state: PolicyState | None, *, sample: bool) -> tuple[Array, PolicyState]:
-        """Act in N environments: image (N, H, W, C) uint8, is_first (N,) bool -> action (N, A) in [-1, 1] and state.
+        """Act in N environments: image (N, H, W, C) uint8, is_first (N,) bool -> action (N, A), in [-1, 1] or one-hot, and state.
 
         With ``sample`` code, latent and action are drawn (training); without, they are means (evaluation).
         """
@@ -120,8 +122,7 @@ class Dreamer(WorldLearner):
         latent = state.latent.map(lambda part: part * keep)
         generator = self.generator if sample else None  # evaluation leaves the training noise as it was
         latent = self.world.step(frames, state.action * keep, latent, generator)
-        mean, std = self.actor(latent.feature)
-        action = clip_straight_through(mean + std * self.world.noise(generator, *mean.shape))
+        action, _ = self.actor.act(latent.feature, self.world.noise(generator, count, self.world.act_dim))
         return action.cpu().numpy(), PolicyState(latent, action)
 
     # ---- learning

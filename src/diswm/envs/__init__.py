@@ -8,14 +8,22 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from diswm.contract import DiswmError
 from diswm.envs.factors import ColourConfig, held_out
 from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
-__all__ = ["ColourConfig", "EnvConfig", "make", "tasks", "unseen", "with_distractions"]
+if TYPE_CHECKING:
+    import gymnasium
+
+    from diswm.envs.scene import Paintable
+
+__all__ = ["ColourConfig", "EnvConfig", "make", "may_end", "tasks", "unseen", "with_distractions", "wrap"]
+
+GYM = "gym/"
+"""Beginning of the tasks that are Gymnasium's."""
 
 _SUITE = (
     "acrobot_swingup acrobot_swingup_sparse ball_in_cup_catch cartpole_balance cartpole_balance_sparse cartpole_swingup "
@@ -27,6 +35,8 @@ _SUITE = (
     "stacker_stack_2 stacker_stack_4 swimmer_swimmer15 swimmer_swimmer6 walker_run walker_stand walker_walk"
 )
 """Written out, so that listing the tasks needs no simulator; a test holds it against the installed suite."""
+_WALKS = {"pusher": "episode"}
+"""Tasks whose colours do not walk at every frame, unless they are told to: the release draws those of Pusher at reset alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +44,8 @@ class EnvConfig:
     """One environment. Frames are simulator control steps; steps are decisions of the agent."""
 
     task: str = "walker_walk"
-    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), or toy, toy_sparse, toy_terminal."""
+    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), pusher, gym/<id> of any Gymnasium environment
+    (gym/CartPole-v1, gym/my_module:MyEnv-v0), or toy, toy_sparse, toy_terminal."""
     action_repeat: int = 2
     """Frames for which each action is held; their rewards are summed."""
     image_size: int = 64
@@ -50,7 +61,7 @@ class EnvConfig:
     phases: tuple[str, ...] = ()
     """Distractions that change in mid-run: `0:set1, 0.5:set2`, from fractions of the budget on; gradually: `0.4-0.6:set2+camera:easy`."""
     time_limit: int = 1000
-    """Longest episode, in frames; the suite's own limit (1000) and the toy's (100) hold as well."""
+    """Longest episode, in frames; the suite's own limit (1000), pusher's and the toy's (100) hold as well."""
     shadow_size: int = 512
     """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster."""
 
@@ -63,16 +74,31 @@ class EnvConfig:
             raise DiswmError(f"renderer={self.renderer!r} is unknown; choose auto, gl or warp (--env.renderer).")
         self.plan()
 
+    def settled(self) -> EnvConfig:
+        """The same with what the task decides decided: when its colours walk, and that Gymnasium's worlds have none."""
+        return dataclasses.replace(self, distract=self._colours())
+
+    def _colours(self) -> ColourConfig:
+        found = self.distract
+        if self.task.startswith(GYM) and found == ColourConfig():  # not asked for
+            found = dataclasses.replace(found, colours="none")
+        return dataclasses.replace(found, per=_WALKS.get(self.task, "frame")) if found.per == "auto" else found  # type: ignore[arg-type]
+
     def plan(self) -> Plan:
         """Which distractions hold when. Raises DiswmError for text that cannot be read."""
-        return plan(self.distract, self.distractions, self.phases)
+        return plan(self._colours(), self.distractions, self.phases)
 
 
 def tasks() -> list[str]:
-    """Names of all tasks that `make` knows, toys first. Needs no simulator."""
+    """Names of all tasks that `make` knows, toys first; and it knows gym/<id>. Needs no simulator."""
     from diswm.envs.toy import TASKS
 
-    return [*TASKS, *_SUITE.split()]
+    return [*TASKS, "pusher", *_SUITE.split()]
+
+
+def may_end(task: str) -> bool:
+    """Whether nothing here says that episodes of the task only end by time: the agent must learn when they do."""
+    return task.startswith(GYM)
 
 
 def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
@@ -82,22 +108,49 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     distraction that it cannot show, and clips that cannot be read.
     """
     from diswm.envs import toy
-    from diswm.envs.distract import Distracted
-    from diswm.envs.scene import Paintable
 
+    if config.task.startswith(GYM):
+        from diswm.envs.gym import open_env
+
+        return wrap(open_env(config.task.removeprefix(GYM)), config, seed)
     scene: Paintable
-    distractions = config.plan()
-    kinds = distractions.kinds()
     if config.task in toy.TASKS:
         scene, limit = toy.ToyScene(config.task, config.image_size), min(config.time_limit, toy.TIME_LIMIT)
+    elif config.task == "pusher":
+        from diswm.envs import pusher
+
+        scene = pusher.PusherScene(config.image_size, config.renderer, config.shadow_size)
+        limit = min(config.time_limit, pusher.TIME_LIMIT)
     elif config.task in _SUITE.split():
         from diswm.envs.dmc import SuiteScene
 
-        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, frozenset(kinds))
+        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, frozenset(config.plan().kinds()))
         limit = config.time_limit
     else:
         error = unknown("task", config.task, tasks())
         raise DiswmError(f"{error} `python -c 'from diswm import envs; print(*envs.tasks())'` lists all.")
+    return _whole(scene, limit, config, seed)
+
+
+def wrap(env: gymnasium.Env[Any, Any], config: EnvConfig | None = None, seed: int | None = None) -> ActionRepeat:
+    """A Gymnasium environment that exists as one of these: images, actions in [-1, 1] or one-hot, repeated.
+
+    The task of ``config`` is not looked at. Raises DiswmError for one without pictures and for actions other than Box and Discrete.
+    """
+    from diswm.envs.gym import GymScene, step_limit
+
+    name = env.spec.id if env.spec else type(env.unwrapped).__name__
+    config = dataclasses.replace(config or EnvConfig(), task=GYM + name)
+    scene = GymScene(env, config.task, config.image_size)
+    return _whole(scene, min(config.time_limit, step_limit(env) or config.time_limit), config, seed)
+
+
+def _whole(scene: Paintable, limit: int, config: EnvConfig, seed: int | None) -> ActionRepeat:
+    """The scene with its time limit, its distractions and its action repeat."""
+    from diswm.envs.distract import Distracted
+
+    distractions = config.plan()
+    kinds = distractions.kinds()
     timed = TimeLimit(scene, limit)
     whole = Distracted(timed, distractions) if kinds or config.phases else timed  # type: ignore[arg-type]
     return ActionRepeat(whole, config.action_repeat, config.image_size, seed)
@@ -117,4 +170,5 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
 def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvConfig:
     """The environment under what was never trained on: other colours, and the test sets where it has train sets."""
     layers = tuple(re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in config.distractions)
-    return dataclasses.replace(config, distract=held_out(config.distract, colours), distractions=layers, phases=())
+    distract = held_out(config.distract, "none" if config.task.startswith(GYM) else colours)
+    return dataclasses.replace(config, distract=distract, distractions=layers, phases=())

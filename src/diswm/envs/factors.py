@@ -64,15 +64,16 @@ class ColourConfig:
     """Half the side of the box around the base colour, per RGB channel in [0, 1]."""
     step_std: float = 0.2
     """Standard deviation of the random walk's steps, per RGB channel; 0 keeps an episode's colours."""
-    per: Literal["frame", "step", "episode"] = "frame"
-    """When the walk moves: every simulator frame, every agent step, or never within an episode."""
+    per: Literal["auto", "frame", "step", "episode"] = "auto"
+    """When the walk moves: every simulator frame, every agent step, or never within an episode; auto: as the benchmark of the
+    task has it, in pusher never within an episode, elsewhere every frame."""
 
     def __post_init__(self) -> None:
         if self.colours not in ("none", *BASE_COLOURS, *GREEN_SETS):
             choices = ", ".join((*BASE_COLOURS, *GREEN_SETS))
             raise DiswmError(f"colours={self.colours!r} is unknown; choose none, {choices} (--env.distract.colours).")
-        if self.per not in ("frame", "step", "episode"):
-            raise DiswmError(f"per={self.per!r} is unknown; choose frame, step or episode (--env.distract.per).")
+        if self.per not in ("auto", "frame", "step", "episode"):
+            raise DiswmError(f"per={self.per!r} is unknown; choose auto, frame, step or episode (--env.distract.per).")
         if self.colours in ("none", *BASE_COLOURS) and not 0.0 <= self.max_delta <= 0.3:
             raise DiswmError(f"max_delta={self.max_delta} must lie in [0, 0.3], or colours would leave [0, 1].")
         if not 0.0 <= self.max_delta <= 1.0:

@@ -44,7 +44,7 @@ PLAIN = Look()
 
 
 class Scene(Protocol):
-    """A simulator at frame rate. Actions are (A,) float64 in [-1, 1]."""
+    """A simulator at frame rate. Actions are (A,) float64 in [-1, 1]; one-hot in a scene whose ``discrete`` is True."""
 
     act_dim: int
     image_size: int

@@ -145,6 +145,8 @@ def _colour(text: str, value: str, options: list[str], base: ColourConfig) -> Co
             own = found["colours"].startswith("own")
             std = 0.03 * found.get("max_delta", base.max_delta) if own else base.step_std
             found |= {"step_std": std if _MOVES[name] else 0.0}
+            if _MOVES[name] and base.per != "step":
+                found.setdefault("per", "frame")
         elif name != "all":
             found[{"delta": "max_delta", "std": "step_std"}.get(name, name)] = given if name == "per" else _number(text, name, given)
     return dataclasses.replace(base, **found)

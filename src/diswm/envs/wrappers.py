@@ -37,8 +37,8 @@ class TimeLimit(SceneWrapper):
 class ActionRepeat(gym.Env[Array, Array]):
     """Holds each action for ``action_repeat`` frames and shows the last of them.
 
-    Observations are (H, W, 3) uint8, actions (A,) float32 in [-1, 1]. The reward of a step is the exact sum of its frames'
-    rewards; a step ends early with the episode, and ``info["frames"]`` then counts the frames that were really taken.
+    Observations are (H, W, 3) uint8, actions (A,) float32 in [-1, 1] or, where ``discrete``, one-hot. The reward of a step is the exact
+    sum of its frames' rewards; a step ends early with the episode, and ``info["frames"]`` then counts the frames that were really taken.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
@@ -49,7 +49,8 @@ class ActionRepeat(gym.Env[Array, Array]):
         self.renderer: str = scene.renderer
         self.render_mode = "rgb_array"
         self.observation_space = gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (scene.act_dim,), np.float32)
+        self.discrete: bool = getattr(scene, "discrete", False)
+        self.action_space = gym.spaces.Box(0.0 if self.discrete else -1.0, 1.0, (scene.act_dim,), np.float32)
         self._seeds = np.random.SeedSequence(seed)
         self._image: Array | None = None
         self._over = True
@@ -73,7 +74,7 @@ class ActionRepeat(gym.Env[Array, Array]):
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Hold ``action`` for up to ``action_repeat`` frames.
 
-        Raises DiswmError for an action of the wrong shape, not finite or outside [-1, 1] (clipping is the agent's job, so
+        Raises DiswmError for an action of the wrong shape, not finite, outside [-1, 1] or not one-hot (clipping is the agent's job, so
         that what is stored is what was done), and for a step after the end of an episode.
         """
         control = self._checked(action)
@@ -107,6 +108,8 @@ class ActionRepeat(gym.Env[Array, Array]):
             raise DiswmError(f"The action has shape {control.shape}; this environment takes {self.action_space.shape}.")
         if not np.isfinite(control).all():
             raise DiswmError(f"The action holds values that are not finite: {control.tolist()}.")
+        if self.discrete and not (np.isin(control, (0.0, 1.0)).all() and control.sum() == 1.0):
+            raise DiswmError(f"The action is not one-hot: {control.tolist()}. This environment takes a choice of one in {len(control)}.")
         if np.abs(control).max(initial=0.0) > 1.0 + 1e-6:
             raise DiswmError(f"The action leaves [-1, 1]: {control.tolist()}. Clip it before the environment and before storing it.")
         return np.clip(control, -1.0, 1.0)

@@ -41,3 +41,22 @@ def clip_straight_through(value: Tensor, limit: float = 1 - 1e-6) -> Tensor:
     """Clip to [-limit, limit], but let gradients pass as if nothing was clipped (DreamerV2's truncated normal)."""
     fixed = value.detach()
     return fixed.clamp(-limit, limit) + (value - fixed)  # the second part is exactly zero
+
+
+def gumbel(noise: Tensor) -> Tensor:
+    """Standard normal numbers as standard Gumbel ones: -log(-log u) with u = Phi(noise), which is uniform."""
+    return -torch.log(-torch.special.log_ndtr(noise))
+
+
+def onehot_straight_through(logits: Tensor, noise: Tensor) -> Tensor:
+    """A draw of softmax(logits) (..., A) as a one-hot vector, by the largest of logits + Gumbel noise; gradients pass as if it
+    were the probabilities (DreamerV2). ``noise`` is standard normal; without it (zeros) this is the most likely choice."""
+    probs = logits.softmax(-1)
+    choice = (logits + gumbel(noise)).argmax(-1, keepdim=True)
+    return torch.zeros_like(probs).scatter(-1, choice, 1.0) + (probs - probs.detach())  # the second part is exactly zero
+
+
+def categorical_entropy(logits: Tensor) -> Tensor:
+    """Entropy of softmax(logits) (..., A) -> (...)."""
+    logs = logits.log_softmax(-1)
+    return -(logs.exp() * logs).sum(-1)

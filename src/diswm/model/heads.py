@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diswm.model.dists import squash_std
+from diswm.model.dists import categorical_entropy, clip_straight_through, normal_entropy, onehot_straight_through, squash_std
 from diswm.model.layers import mlp
 
 
@@ -32,3 +32,29 @@ class Actor(nn.Module):
         """(..., F) -> mean in (-1, 1) and std in (0.1, 2.1), each (..., A)."""
         mean, raw = self.net(feature).chunk(2, -1)
         return mean.tanh(), squash_std(raw)
+
+    def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., F), standard normal noise (..., A) -> action (..., A), clipped straight through, and entropy (...). No noise: the mean."""
+        mean, std = self(feature)
+        return clip_straight_through(mean + std * noise), normal_entropy(std)
+
+
+class OneHotActor(nn.Module):
+    """Logits of a choice of one in A, which is taken as a one-hot vector (DreamerV2)."""
+
+    def __init__(self, feature_size: int, act_dim: int, layers: int, units: int) -> None:
+        super().__init__()
+        self.act_dim = act_dim
+        self.net = mlp([feature_size, *[units] * layers, act_dim])
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(..., F) -> logits (..., A), float32."""
+        return self.net(feature).float()
+
+    def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Actor.act`; the action is one-hot, with the gradients of the probabilities. No noise: the most likely choice."""
+        logits = self(feature)
+        return onehot_straight_through(logits, noise), categorical_entropy(logits)
+
+
+AnyActor = Actor | OneHotActor

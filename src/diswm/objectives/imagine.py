@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diswm.model.dists import clip_straight_through, normal_entropy, normal_nll
-from diswm.model.heads import Actor
+from diswm.model.dists import normal_nll
+from diswm.model.heads import AnyActor
 from diswm.model.rssm import RSSM, Latent
 
 
@@ -20,20 +20,19 @@ class Trajectory(NamedTuple):
     entropy: Tensor  # (H - 1, N)
 
 
-def imagine(rssm: RSSM, actor: Actor, start: Latent, action_noise: Tensor, state_noise: Tensor) -> Trajectory:
+def imagine(rssm: RSSM, actor: AnyActor, start: Latent, action_noise: Tensor, state_noise: Tensor) -> Trajectory:
     """Unroll the prior under the actor from N detached starts.
 
     action_noise (H - 1, N, A), state_noise (H - 1, N, Z). The actor sees each feature without gradient: it learns
-    through its actions' effect on the states that follow. Actions are clipped to [-1, 1], straight through.
+    through its actions' effect on the states that follow. Actions are clipped to [-1, 1] or one-hot, straight through.
     """
     state, features, actions, entropies = start, [start.feature], [], []
     for noise_a, noise_s in zip(action_noise.unbind(0), state_noise.unbind(0), strict=True):
-        mean, std = actor(features[-1].detach())
-        action = clip_straight_through(mean + std * noise_a)
+        action, entropy = actor.act(features[-1].detach(), noise_a)
         state = rssm.imagine_step(state, action, noise_s)
         features.append(state.feature)
         actions.append(action)
-        entropies.append(normal_entropy(std))
+        entropies.append(entropy)
     return Trajectory(torch.stack(features), torch.stack(actions), torch.stack(entropies))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from diswm.agents.dreamer import Dreamer, PolicyState
 from diswm.contract import Array
 from diswm.envs.vector import Vector
+from diswm.trainers.rollout import random_action
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +48,12 @@ def mean_actor(agent: Dreamer) -> Actor:
     return act
 
 
-def random_actor(rng: np.random.Generator, act_dim: int) -> Actor:
-    """Uniform actions; each episode has a generator of its own, however many are played at once."""
+def random_actor(rng: np.random.Generator, act_dim: int, discrete: bool = False) -> Actor:
+    """Random actions; each episode has a generator of its own, however many are played at once."""
 
     def act(images: Array, is_first: Array, state: list[np.random.Generator] | None) -> tuple[Array, list[np.random.Generator]]:
         state = rng.spawn(len(images)) if state is None else state
-        return np.stack([own.uniform(-1, 1, act_dim) for own in state]).astype(np.float32), state
+        return np.stack([random_action(own, act_dim, discrete) for own in state]), state
 
     return act
 

@@ -92,7 +92,7 @@ class Trainer:
     ) -> None:
         self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
         self.rollout = Rollout(env, seed, "train_env")
-        self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim)
+        self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim, agent.discrete)
         self.sampler = generator(seed, "replay")
         self.acting: PolicyState | None = None
         self.meter = Meter(config.patience)

@@ -16,26 +16,31 @@ def action_size(env: Env) -> int:
     return int(np.prod(env.action_space.shape))
 
 
-class RandomPolicy:
-    """Uniform actions in [-1, 1]."""
+def random_action(rng: np.random.Generator, act_dim: int, discrete: bool) -> Array:
+    """An action (A,) float32: uniform in [-1, 1], or one-hot where it is a choice."""
+    return np.eye(act_dim, dtype=np.float32)[rng.integers(act_dim)] if discrete else rng.uniform(-1, 1, act_dim).astype(np.float32)
 
-    def __init__(self, rng: np.random.Generator, act_dim: int) -> None:
-        self.rng, self.act_dim = rng, act_dim
+
+class RandomPolicy:
+    """Uniform actions in [-1, 1], or uniform choices."""
+
+    def __init__(self, rng: np.random.Generator, act_dim: int, discrete: bool = False) -> None:
+        self.rng, self.act_dim, self.discrete = rng, act_dim, discrete
 
     def reset(self) -> None:
         """Nothing to forget."""
 
     def act(self, image: Array) -> Array:
         """An action (A,)."""
-        return self.rng.uniform(-1, 1, self.act_dim).astype(np.float32)
+        return random_action(self.rng, self.act_dim, self.discrete)
 
 
 class RandomEpisodes(RandomPolicy):
-    """Uniform actions, drawn anew for each episode from the run's seed and its number: a data set can be taken up."""
+    """Random actions, drawn anew for each episode from the run's seed and its number: a data set can be taken up."""
 
-    def __init__(self, seed: int, act_dim: int, number: int = 0) -> None:
+    def __init__(self, seed: int, act_dim: int, number: int = 0, discrete: bool = False) -> None:
         self.seed, self.number = seed, number
-        super().__init__(self._generator(), act_dim)
+        super().__init__(self._generator(), act_dim, discrete)
 
     def reset(self) -> None:
         """Begin the next episode."""

@@ -1,0 +1,180 @@
+"""Any Gymnasium environment as a scene: its picture, its reward, its ends.
+
+The picture is the observation where that is an image (uint8, grey or RGB, at least 32 x 32), else what ``render()`` gives. It is
+shown whole and stretched to the square, with antialiasing: the networks have no use for black bars. Distractions are for worlds
+whose parts are known here; these are shown as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import error as errors
+from gymnasium import spaces
+from PIL import Image
+
+from diswm.contract import Array, DiswmError, did_you_mean
+from diswm.envs.scene import PLAIN, Frame, Look
+
+SMALLEST = 32  # pixels: below it an array of numbers is a grid of symbols and no picture
+_MEND = "Try it alone: gymnasium.utils.env_checker.check_env(env)."
+
+
+class GymScene:
+    """A frame is one step of ``env``. Discrete actions are one-hot, those of a Box are scaled from [-1, 1] to its bounds."""
+
+    renderer = "gymnasium"
+    materials: tuple[str, ...] = ()
+    shows: frozenset[str] = frozenset()
+    ground = 1.0
+
+    def __init__(self, env: gymnasium.Env[Any, Any], name: str, image_size: int):
+        self._env, self._name, self.image_size = env, name, image_size
+        self._sees = is_picture(env.observation_space)
+        if not self._sees and env.render_mode != "rgb_array":
+            raise DiswmError(f"{name}: has no image observations and does not draw. Make it with render_mode='rgb_array'.")
+        self.actions = actions_of(env.action_space, name)
+        self.act_dim, self.discrete = self.actions.size, isinstance(self.actions, Choice)
+        self._observation: Any = None
+
+    def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        with self._careful("reset()"):
+            self._observation, _ = self._env.reset(seed=int(task.generate_state(1)[0]) >> 1)  # some take 31 bits and no more
+
+    def begin_step(self) -> None:
+        pass
+
+    def step(self, action: Array) -> Frame:
+        with self._careful("step()"):
+            self._observation, reward, terminated, truncated, _ = self._env.step(self.actions.native(action))
+            value = float(reward)
+        if not math.isfinite(value):
+            raise DiswmError(f"{self._name}: its step() gave the reward {value}. Expected a finite number. {_MEND}")
+        return Frame(value, bool(terminated), bool(truncated), 0.0 if terminated else 1.0)
+
+    def draw(self, look: Look = PLAIN) -> Array:
+        with self._careful("render()"):
+            picture = np.asarray(self._observation if self._sees else self._env.render())
+        picture = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
+        if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[-1] == 3)):
+            raise DiswmError(f"{self._name}: its picture is {picture.dtype} {picture.shape}. Expected uint8 (height, width, 3). {_MEND}")
+        whole = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
+        return np.array(whole.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC))
+
+    def factors(self) -> dict[str, Array]:
+        """None: what varies here is not known."""
+        return {}
+
+    def state(self) -> Array:
+        """The observation where it is numbers and no picture, one float32 vector; else empty."""
+        numbers = isinstance(self._env.observation_space, spaces.Box) and not self._sees
+        return np.asarray(self._observation, np.float32).ravel() if numbers else np.zeros(0, np.float32)
+
+    def palette(self) -> Array:
+        return np.zeros((0, 3))
+
+    def paint(self, colours: Array) -> None:
+        """There is nothing to paint."""
+
+    def close(self) -> None:
+        self._env.close()
+
+    @contextlib.contextmanager
+    def _careful(self, what: str) -> Iterator[None]:
+        """What goes wrong in code that is not ours, as a DiswmError."""
+        try:
+            yield
+        except DiswmError:  # a world of ours, registered with Gymnasium
+            raise
+        except errors.DependencyNotInstalled as error:
+            raise _missing(self._name, error) from error
+        except Exception as error:
+            raise DiswmError(f"{self._name}: its {what} failed ({error!r}). {_MEND}") from error
+
+
+class Scaled:
+    """[-1, 1] to the bounds of a Box."""
+
+    def __init__(self, space: spaces.Box, name: str):
+        if not np.issubdtype(space.dtype, np.floating) or not np.isfinite([space.low, space.high]).all() or not space.shape:
+            raise DiswmError(
+                f"{name}: its actions are {space}. Expected floats between finite bounds: gymnasium.wrappers.RescaleAction or "
+                "TransformAction makes them so, envs.wrap takes the result."
+            )
+        self.space, self.size = space, int(np.prod(space.shape))
+
+    def native(self, action: Array) -> Any:
+        low, high = self.space.low.astype(np.float64), self.space.high.astype(np.float64)
+        scaled = low + (action.reshape(self.space.shape) + 1.0) * 0.5 * (high - low)
+        return np.clip(scaled, low, high).astype(self.space.dtype)
+
+
+class Choice:
+    """One-hot to the numbers of a Discrete space."""
+
+    def __init__(self, space: spaces.Discrete):
+        self.start, self.size = int(space.start), int(space.n)
+
+    def native(self, action: Array) -> Any:
+        return self.start + int(action.argmax())
+
+
+def actions_of(space: spaces.Space[Any], name: str) -> Scaled | Choice:
+    """How actions reach the environment. DiswmError for a space that the agents have no actions for."""
+    if isinstance(space, spaces.Discrete):
+        return Choice(space)
+    if isinstance(space, spaces.Box):
+        return Scaled(space, name)
+    raise DiswmError(
+        f"{name}: its actions are {space}. The agents act in a Box of floats or a Discrete space: "
+        "gymnasium.wrappers.TransformAction makes one of others, envs.wrap takes the result."
+    )
+
+
+def is_picture(space: spaces.Space[Any]) -> bool:
+    """Whether observations are images: uint8 (H, W), (H, W, 1) or (H, W, 3), not too small."""
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
+        return False
+    return min(space.shape[:2]) >= SMALLEST and space.shape[2:] in ((), (1,), (3,))
+
+
+def open_env(name: str) -> gymnasium.Env[Any, Any]:
+    """``gymnasium.make``, drawing where that is needed; the name may be module:Id. DiswmError where it cannot be made."""
+    env = _make(name)
+    if is_picture(env.observation_space):
+        return env
+    env.close()
+    if "rgb_array" not in (env.metadata or {}).get("render_modes", ()):
+        raise DiswmError(f"gym/{name}: has no image observations and no render mode 'rgb_array': there is nothing to see. Choose another.")
+    return _make(name, render_mode="rgb_array")
+
+
+def step_limit(env: gymnasium.Env[Any, Any]) -> int | None:
+    """The longest episode that the environment allows, in its steps, if it says."""
+    return env.spec.max_episode_steps if env.spec else None
+
+
+def _make(name: str, **settings: Any) -> gymnasium.Env[Any, Any]:
+    try:
+        return gymnasium.make(name, disable_env_checker=True, **settings)
+    except errors.UnregisteredEnv as error:
+        hint = did_you_mean(name.rpartition(":")[2], gymnasium.registry, 3)
+        raise DiswmError(
+            f"There is no Gymnasium environment '{name}'.{hint} `python -c 'import gymnasium; gymnasium.pprint_registry()'` lists all; "
+            "gym/MODULE:ID first imports a module that registers more."
+        ) from error
+    except errors.DependencyNotInstalled as error:
+        raise _missing(f"gym/{name}", error) from error
+    except ImportError as error:
+        raise DiswmError(f"gym/{name}: cannot be imported ({error}). Install its package, or add its folder to PYTHONPATH.") from error
+    except Exception as error:  # whatever its own code raises
+        raise DiswmError(f"gym/{name}: cannot be made ({error}). Try it alone: gymnasium.make({name!r}).") from error
+
+
+def _missing(name: str, error: Exception) -> DiswmError:
+    return DiswmError(f"{name}: needs a package that is not installed ({error}).")

@@ -1,0 +1,97 @@
+"""Gymnasium's Pusher-v5, seen from above: an arm pushes a black object onto a red goal. Importing this module loads the simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from diswm.contract import Array, DiswmError
+from diswm.envs.render import make_renderer, settle_gl
+from diswm.envs.scene import PLAIN, Frame, Look
+from diswm.envs.view import posed
+
+settle_gl()
+try:
+    import mujoco
+    from gymnasium.envs.mujoco.pusher_v5 import PusherEnv
+except Exception as error:  # Gymnasium has an error of its own for a missing mujoco, and its renderer imports more
+    raise DiswmError(f"Gymnasium's Pusher is not installed ({error}): pip install 'diswm[dmc]' (Python 3.11 or 3.12).") from error
+
+TIME_LIMIT = 100  # frames, as Gymnasium registers it
+PAINTED = {"table": ("table",), "arm": ("uar", "ua", "ef", "sp", "fa", "sl", "e1", "e2")}
+"""Geoms that share a colour. The rest of the arm stays grey, the goal red."""
+DISTANCE, LOOK_AT = 2.0, (0.0, -0.5, 0.2)  # of a camera that looks straight down
+OVERSAMPLE = 3  # drawn so much larger, then averaged: the ray caster has no smoothed edges, and the tip of the arm is thin
+
+
+class _TopView(PusherEnv):
+    """The same simulation with one more camera: its own has none that is fixed."""
+
+    def _initialize_simulation(self) -> tuple[Any, Any]:
+        spec = mujoco.MjSpec.from_file(self.fullpath)
+        x, y, z = LOOK_AT
+        spec.worldbody.add_camera(name="top", pos=(x, y, z + DISTANCE), quat=(1.0, 0.0, 0.0, 0.0))
+        model = spec.compile()
+        return model, mujoco.MjData(model)
+
+
+class PusherScene:
+    """A frame is one step of Pusher-v5 (0.05 s), with its reward; it never terminates. Actions are scaled to its [-2, 2]."""
+
+    materials: tuple[str, ...] = tuple(PAINTED)
+    shows: frozenset[str] = frozenset({"colour", "camera", "light"})
+    ground: float = 1.0
+
+    def __init__(self, image_size: int, renderer: str, shadow_size: int):
+        self._env = _TopView()
+        self._model, self._data = self._env.model, self._env.data
+        self._high: Array = self._model.actuator_ctrlrange[:, 1]  # the bounds are symmetric
+        self.act_dim, self.image_size = len(self._high), image_size
+        self._ids = [[self._model.geom(name).id for name in names] for names in PAINTED.values()]
+        self._model.geom_rgba[self._model.body("object").geomadr[0]] = (0.0, 0.0, 0.0, 1.0)
+        self.paint(self.palette())  # Gymnasium has two greys in the arm
+        self._renderer = make_renderer(renderer, self._model, self._data, 0, OVERSAMPLE * image_size, shadow_size)
+        self.renderer = self._renderer.name
+
+    def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        self._env.np_random = np.random.default_rng(task)
+        self._env.reset()
+
+    def begin_step(self) -> None:
+        pass
+
+    def step(self, action: Array) -> Frame:
+        _, reward, _, _, _ = self._env.step(self._high * action)
+        return Frame(float(reward), False, False, 1.0)
+
+    def draw(self, look: Look = PLAIN) -> Array:
+        with posed(self._model, self._data, 0, DISTANCE, look):
+            large = Image.fromarray(self._renderer.draw(look))
+        return np.array(large.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC))
+
+    def camera_axes(self) -> Array:
+        """The camera's right, up and back in the world, columns of (3, 3)."""
+        axes: Array = self._data.cam_xmat[0].reshape(3, 3)
+        return axes
+
+    def factors(self) -> dict[str, Array]:
+        """``joints`` (7,) of the arm in radians; ``object``, ``goal`` (2,), x and y on the table in metres; ``colour.<part>`` (3,)."""
+        places = {name: self._data.body(name).xpos[:2] for name in ("object", "goal")}
+        colours = {f"colour.{name}": colour for name, colour in zip(self.materials, self.palette(), strict=True)}
+        return {name: value.astype(np.float32) for name, value in {"joints": self._data.qpos[:7], **places, **colours}.items()}
+
+    def state(self) -> Array:
+        """qpos and qvel in one float32 vector."""
+        return np.concatenate([self._data.qpos, self._data.qvel]).astype(np.float32)
+
+    def palette(self) -> Array:
+        return np.array([self._model.geom_rgba[ids[0], :3] for ids in self._ids], np.float64)
+
+    def paint(self, colours: Array) -> None:
+        for ids, colour in zip(self._ids, colours, strict=True):
+            self._model.geom_rgba[ids, :3] = colour
+
+    def close(self) -> None:
+        self._renderer.close()
