@@ -20,6 +20,9 @@ CASES = [
     ("finger_turn_hard", "warp"),
     ("walker_walk", "gl"),
     ("quadruped_escape", "gl"),
+    ("drawer_open", "warp"),
+    ("drawer_close", "warp"),
+    ("drawer_close", "gl"),
 ]
 every_env = pytest.mark.parametrize("config", CASES, indirect=True, ids=["-".join(c) for c in CASES])
 

@@ -6,13 +6,12 @@ Importing this package loads no simulator and no GL; a suite is imported when on
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Literal
 
 from diswm.contract import DiswmError
 from diswm.envs.factors import ColourConfig, held_out
-from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
+from diswm.envs.specs import Plan, distracted, held_out_layers, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
 __all__ = ["ColourConfig", "EnvConfig", "make", "tasks", "unseen", "with_distractions"]
@@ -27,6 +26,8 @@ _SUITE = (
     "stacker_stack_2 stacker_stack_4 swimmer_swimmer15 swimmer_swimmer6 walker_run walker_stand walker_walk"
 )
 """Written out, so that listing the tasks needs no simulator; a test holds it against the installed suite."""
+_DRAWER = {"drawer/open": "drawer_open", "drawer/close": "drawer_close"}
+"""Tasks of DrawerWorld, as they are also written and as they are called here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,8 @@ class EnvConfig:
     """One environment. Frames are simulator control steps; steps are decisions of the agent."""
 
     task: str = "walker_walk"
-    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), or toy, toy_sparse, toy_terminal."""
+    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), drawer_open or drawer_close of DrawerWorld, or toy,
+    toy_sparse, toy_terminal."""
     action_repeat: int = 2
     """Frames for which each action is held; their rewards are summed."""
     image_size: int = 64
@@ -46,21 +48,26 @@ class EnvConfig:
     """Colour distraction."""
     distractions: tuple[str, ...] = ()
     """Further distractions, KIND:VALUE[,OPTION...]: camera:easy,moving; background:video,dynamic,folder=DAVIS; light:medium;
-    texture:train. `--distract` sets these and the colours."""
+    texture:train, texture:marble. `--distract` sets these and the colours."""
     phases: tuple[str, ...] = ()
     """Distractions that change in mid-run: `0:set1, 0.5:set2`, from fractions of the budget on; gradually: `0.4-0.6:set2+camera:easy`."""
     time_limit: int = 1000
-    """Longest episode, in frames; the suite's own limit (1000) and the toy's (100) hold as well."""
+    """Longest episode, in frames; the suite's own limit (1000), DrawerWorld's (200) and the toy's (100) hold as well."""
     shadow_size: int = 512
     """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster."""
+    drawer_reward: Literal["v3", "v1"] = "v3"
+    """Rewards and success of DrawerWorld: v3 are those of today's metaworld (0 to 10 a frame), v1 the published ones (thousands)."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "task", _DRAWER.get(self.task, self.task))
         for name, low, high in (("action_repeat", 1, 100), ("image_size", 8, 480), ("time_limit", 1, 10**9), ("shadow_size", 1, 16384)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise DiswmError(f"{name}={value!r} must be an integer from {low} to {high} (--env.{name.replace('_', '-')}).")
         if self.renderer not in ("auto", "gl", "warp"):
             raise DiswmError(f"renderer={self.renderer!r} is unknown; choose auto, gl or warp (--env.renderer).")
+        if self.drawer_reward not in ("v3", "v1"):
+            raise DiswmError(f"drawer_reward={self.drawer_reward!r} is unknown; choose v3 or v1 (--env.drawer-reward).")
         self.plan()
 
     def plan(self) -> Plan:
@@ -72,7 +79,7 @@ def tasks() -> list[str]:
     """Names of all tasks that `make` knows, toys first. Needs no simulator."""
     from diswm.envs.toy import TASKS
 
-    return [*TASKS, *_SUITE.split()]
+    return [*TASKS, *_DRAWER.values(), *_SUITE.split()]
 
 
 def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
@@ -95,6 +102,13 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
 
         scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, frozenset(kinds))
         limit = config.time_limit
+    elif config.task in _DRAWER.values():
+        from diswm.envs import drawer
+
+        scene = drawer.DrawerScene(
+            config.task, config.image_size, config.renderer, config.shadow_size, frozenset(kinds), config.drawer_reward
+        )
+        limit = min(config.time_limit, drawer.TIME_LIMIT)
     else:
         error = unknown("task", config.task, tasks())
         raise DiswmError(f"{error} `python -c 'from diswm import envs; print(*envs.tasks())'` lists all.")
@@ -115,6 +129,6 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
 
 
 def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvConfig:
-    """The environment under what was never trained on: other colours, and the test sets where it has train sets."""
-    layers = tuple(re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in config.distractions)
+    """The environment under what was never trained on: other colours, the test sets where it has train sets, another texture."""
+    layers = held_out_layers(config.distractions, config.phases)
     return dataclasses.replace(config, distract=held_out(config.distract, colours), distractions=layers, phases=())

@@ -28,6 +28,12 @@ class Evaluation(NamedTuple):
     returns: list[float]
     steps: list[int]
     video: Array
+    successes: tuple[bool, ...] = ()
+    """Whether each episode had success at any step; empty where the task knows none."""
+
+    def record(self) -> dict[str, list[float] | list[bool]]:
+        """What is kept of it: the returns, and the successes where there are any."""
+        return {"returns": self.returns, **({"successes": list(self.successes)} if self.successes else {})}
 
 
 Actor = Callable[[Array, Array, Any], tuple[Array, Any]]
@@ -68,34 +74,39 @@ def evaluate(
     """
     returns: list[float] = []
     steps: list[int] = []
+    successes: list[bool] = []
     video: list[Array] = []
     for start in range(0, len(seeds), len(envs)):
         group = seeds[start : start + len(envs)]
         result = _lockstep(actor, envs[: len(group)], group, video if start == 0 else None, watch, start, progress)
         returns += result[0]
         steps += result[1]
-    return Evaluation(returns, steps, np.stack(video))
+        successes += result[2]
+    return Evaluation(returns, steps, np.stack(video), tuple(successes))
 
 
 def _lockstep(
     actor: Actor, envs: Sequence[Env], seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int, progress: float
-) -> tuple[list[float], list[int]]:
+) -> tuple[list[float], list[int], list[bool]]:
     options = {"progress": progress}
     images = np.stack([env.reset(seed=seed, options=options)[0] for env, seed in zip(envs, seeds, strict=True)])
     alive = np.ones(len(envs), bool)
     first, state = alive.copy(), None
     returns, steps = np.zeros(len(envs)), np.zeros(len(envs), int)
+    successes: dict[int, bool] = {}
     while alive.any():
         if video is not None and alive[0]:
             video.append(images[0].copy())
         actions, state = actor(images, first, state)
         first = np.zeros(len(envs), bool)
         for i in np.flatnonzero(alive).tolist():
-            images[i], reward, terminated, truncated, _ = envs[i].step(actions[i])
+            images[i], reward, terminated, truncated, info = envs[i].step(actions[i])
             returns[i] += reward
             steps[i] += 1
+            if "success" in info:
+                successes[i] = successes.get(i, False) or bool(info["success"])
             alive[i] = not (terminated or truncated)
         watch(before + int((~alive).sum()), int(steps.max()))
     if video is not None:
         video.append(images[0].copy())
-    return [round(float(r), 4) for r in returns], steps.tolist()
+    return [round(float(r), 4) for r in returns], steps.tolist(), [successes[i] for i in sorted(successes)]
