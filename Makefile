@@ -57,8 +57,11 @@ $(STAMP): pyproject.toml
 	  echo "setup: installing the renderer that needs no OpenGL (extra 'warp': mujoco-warp)"; \
 	  if $(PIP) -e '.[warp]'; then done="$$done, OpenGL-free renderer (warp)"; else \
 	    missing="  warp: the simulators then need OpenGL; on Debian or Ubuntu: apt-get install libegl1 libgl1"; fi; \
+	  echo "setup: installing DrawerWorld (extra 'drawer': metaworld)"; \
+	  if $(PIP) -e '.[drawer]'; then done="$$done, DrawerWorld (drawer)"; else \
+	    missing="$${missing:+$$missing;}  drawer: the tasks drawer_open and drawer_close"; fi; \
 	else \
-	  missing="  dmc, and warp which needs it: no simulated robots; the toy world, videos, metrics and reports still work"; fi; \
+	  missing="  dmc, and with it warp and drawer: no simulated robots; the toy world, videos, metrics and reports still work"; fi; \
 	{ printf 'setup: installed in $(VENV): %s, diswm, development tools%s\n' \
 	    "$$($(BIN)/python -c 'import torch; print("torch", torch.__version__)')" "$$done"; \
 	  if [ -n "$$missing" ]; then printf "setup: not installed (see pip's words above; try again with: make -B setup)\n%s\n" "$$missing"; \

@@ -96,7 +96,7 @@ def _versions() -> dict[str, str]:
     from importlib import metadata
 
     found = {}
-    for name in ("diswm", "numpy", "mujoco", "dm_control", "mujoco-warp"):
+    for name in ("diswm", "numpy", "mujoco", "dm_control", "metaworld", "mujoco-warp"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -212,10 +212,11 @@ def _with_ends(config: TrainRun) -> TrainRun:
 
 
 def _check_unseen(config: TrainRun) -> None:
-    """DiswmError where some phase trains on the colours that are to stay unseen."""
+    """DiswmError where some phase trains on what is to stay unseen."""
+    held = envs.unseen(config.env, config.unseen).plan().phases[0]
     for phase in config.env.plan().phases:
         colours = phase.colour.colours
-        if colours == config.unseen:
+        if colours == config.unseen and (colours != "none" or set(held.layers) <= set(phase.layers)):
             raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
         if colours == "any":
             raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
@@ -263,8 +264,8 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
         return False
     if not logged:
         if frames % config.train.eval_every:  # else the loop has logged it
-            run.log("eval", split="seen", returns=results["seen"].returns)
-        run.log("eval", split="unseen", returns=results["unseen"].returns)
+            run.log("eval", split="seen", **results["seen"].record())
+        run.log("eval", split="unseen", **results["unseen"].record())
         trainer.final_frames = frames
         trainer.save()
     return True

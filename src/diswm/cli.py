@@ -156,7 +156,8 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
         flags, args = _take_all(args, f"--{name}")
         from_file = _listed(settings.pop(name, []))
         texts[name] = flags or from_file
-    config = merge(apply_preset(config, chosen or DEFAULT, verb), settings)
+    config = apply_preset(config, chosen or DEFAULT, verb)
+    config = merge(_for_task(config, verb, settings, args, texts) if texts else config, settings)
     if texts.get("distract"):
         config = dataclasses.replace(config, env=envs.with_distractions(config.env, texts["distract"]))
     config = merge(config, {"env.phases": texts["phases"]}) if texts.get("phases") else config
@@ -172,6 +173,17 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
     parsed = _tyro(type(config), verb, args, default=config, description=text)
     explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
     return parsed, explicit
+
+
+def _for_task(config: Any, verb: str, settings: dict[str, Any], args: list[str], texts: dict[str, list[str]]) -> Any:
+    """The config with what its task changes, be the task named by a flag, in the file or by the preset."""
+    from diswm.config import merge
+    from diswm.presets import apply_task
+
+    task, _ = _take(args, "--env.task")
+    env = merge(merge(config, settings), {"env.task": task} if task else {}).env
+    own = any(texts.values()) or env.distractions or any(arg.split("=")[0] == "--env.distractions" for arg in args)
+    return apply_task(config, env.task, verb, bool(own))
 
 
 def _take(args: list[str], flag: str) -> tuple[str | None, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from diswm import envs
 from diswm.agents import Dreamer
 from diswm.config import TrainRun
 from diswm.data.disk import make_folder
+from diswm.envs.factors import TextureConfig
+from diswm.envs.specs import Phase
 from diswm.envs.vector import Vector, vector
 from diswm.trainers import media
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, evaluate, mean_actor, random_actor
@@ -72,12 +75,27 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
                 except Abandoned:
                     return None
     phases = config.env.plan().phases
-    trained = [phase for phase in phases if phase.start <= frames / config.train.frames][-1].colour.colours
-    colours = {"random": trained, "seen": trained, "unseen": envs.unseen(config.env, config.unseen).distract.colours}
+    trained = [phase for phase in phases if phase.start <= frames / config.train.frames][-1]
+    unseen = envs.unseen(config.env, config.unseen).plan().phases[0]
+    table: dict[str, Any] = {}
     make_folder(folder / "media")
     for name, result in results.items():
         media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)
-        console.print(f"{name:>7}: return {np.mean(result.returns):7.1f} over {len(result.returns)} episodes on colours {colours[name]}")
-    table = {name: {"returns": result.returns, "colours": colours[name]} for name, result in results.items()}
+        table[name] = {**result.record(), **_look(unseen if name == "unseen" else trained)}
+        console.print(_line(name, table[name]))
     write_json(folder / "evaluation.json", {**table, "frames": frames})
     return results
+
+
+def _look(phase: Phase) -> dict[str, str]:
+    """What is said of a phase beside its results."""
+    textures = [layer.name or layer.split for layer in phase.layers if isinstance(layer, TextureConfig)]
+    return {"colours": phase.colour.colours, **({"texture": textures[0]} if textures else {})}
+
+
+def _line(name: str, found: dict[str, Any]) -> str:
+    """One evaluation in a line."""
+    returns, successes = found["returns"], found.get("successes")
+    won = f", success {np.mean(successes):.0%}" if successes else ""
+    texture = f", texture {found['texture']}" if "texture" in found else ""
+    return f"{name:>7}: return {np.mean(returns):7.1f}{won} over {len(returns)} episodes on colours {found['colours']}{texture}"

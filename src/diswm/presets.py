@@ -83,6 +83,11 @@ PRESETS: dict[str, Preset] = {
     },
 }
 
+_TABLE = {"env.distract.colours": "none", "env.phases": ["0:texture:grid, 0.5:texture:wood"]}
+_DRAWER: Preset = {"collect": _TABLE, "train": {**_TABLE, "unseen": "none"}}
+TASKS: dict[str, Preset] = {"drawer_open": _DRAWER, "drawer_close": _DRAWER}
+"""What a task changes: DrawerWorld distracts by the table's texture alone, grid then wood, and is evaluated on metal."""
+
 
 def preset(name: str, verb: str) -> Mapping[str, Any]:
     """The changes of this preset for `collect`, `pretrain` or `train`. DiswmError for an unknown name."""
@@ -96,3 +101,9 @@ def apply_preset(config: Config, name: str, verb: str) -> Config:
     terms = getattr(config, "weights", {})
     changes = {key: value for key, value in preset(name, verb).items() if not key.startswith("anneal.") or key.split(".")[1] in terms}
     return merge(config, changes)
+
+
+def apply_task(config: Config, task: str, verb: str, distracted: bool) -> Config:
+    """The config with what this task changes; of its distractions nothing where the user has ``distracted`` it already."""
+    changes = TASKS.get(task, {}).get(verb, {})
+    return merge(config, {key: value for key, value in changes.items() if not (distracted and key == "env.phases")})

@@ -22,6 +22,9 @@ CASES = [
     ("quadruped_escape", "gl"),
     ("pusher", "warp"),
     ("pusher", "gl"),
+    ("drawer_open", "warp"),
+    ("drawer_close", "warp"),
+    ("drawer_close", "gl"),
 ]
 every_env = pytest.mark.parametrize("config", CASES, indirect=True, ids=["-".join(c) for c in CASES])
 

@@ -138,6 +138,19 @@ def test_summary_has_exactly_these_keys(drawn: Path) -> None:
     assert (summary["task"], summary["method"], summary["source"]) == ("walker_walk", "diswm", "reacher_easy")
 
 
+def test_success_and_texture_are_told_where_they_are_known(run: Path) -> None:
+    def succeed(found: dict[str, Any]) -> None:
+        found["seen"] |= {"successes": [True, True, False, True, True], "texture": "wood"}
+
+    edit(run / "evaluation.json", succeed)
+    assert summarise(run)["success"] == {"trained_seen": 0.8}
+    text = read(write_report(run)).text
+    assert "(80% success)" in text
+    assert "texture wood" in text
+    edit(run / "evaluation.json", lambda found: found["seen"].update(successes="x"))
+    assert "success" not in summarise(run), "what is no list is nothing"
+
+
 def test_totals_replace_the_cost_and_bring_stages(run: Path, tmp_path: Path) -> None:
     stages = [{"name": "collect", "seconds": 61, "note": "3 episodes"}, {"name": "train", "seconds": 3725.0, "note": ""}]
     page = write_report(run, out=tmp_path / "demo", totals={"seconds": 7200, "peak_rss_bytes": 2**30, "stages": stages})

@@ -106,6 +106,50 @@ def test_it_can_be_watched_and_abandoned() -> None:
         evaluate(chase, make(2), [1, 2, 3], stop)
 
 
+def test_an_episode_succeeds_if_any_step_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {3: {0}, 1: set(), 4: {20, 21}, 15: {49}}  # seed -> the steps that report success; the toy itself knows none
+
+    def succeed(env: Any) -> Any:
+        reset, step, at = env.reset, env.step, {}
+
+        def begin(*, seed: int, options: Any = None) -> Any:
+            at.update(seed=seed, step=-1)
+            return reset(seed=seed, options=options)
+
+        def go(action: Array) -> Any:
+            at["step"] += 1
+            *out, info = step(action)
+            return *out, info | {"success": at["step"] in told[at["seed"]]}
+
+        env.reset, env.step = begin, go
+        return env
+
+    result = evaluate(chase, InProcess([succeed(env) for env in make(3).envs]), [3, 1, 4, 15])
+    assert result.successes == (True, False, True, True)
+    assert result.record() == {"returns": result.returns, "successes": [True, False, True, True]}
+    plain = evaluate(chase, make(3), [3, 1, 4, 15])
+    assert plain.successes == ()
+    assert plain.record() == {"returns": result.returns}
+
+
+def test_success_is_written_and_said(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from diswm.envs.toy import ToyScene
+    from diswm.report.summary import summarise
+
+    assert "success" not in summarise(agent)
+    original = ToyScene.step
+    # Success wherever the background is of set 2: its green is above 0.5, that of set 1 is not.
+    monkeypatch.setattr(ToyScene, "step", lambda self, action: original(self, action)._replace(success=bool(self.colours[0, 1] > 0.5)))
+    found = json.loads(api.evaluate(agent, out=tmp_path / "again", device="cpu").read_text())
+    assert [found[name]["successes"] for name in ("random", "seen", "unseen")] == [[False] * 2, [False] * 2, [True] * 2]
+    said = capsys.readouterr().out
+    assert "success 0% over 2 episodes on colours set1" in said
+    assert "success 100% over 2 episodes on colours set2" in said
+    assert "successes" not in json.loads((agent / "evaluation.json").read_text())["seen"]
+
+
 def test_evaluation_json(agent: Path, tmp_path: Path) -> None:
     found = json.loads((agent / "evaluation.json").read_text())
     assert found.keys() == {"random", "seen", "unseen", "frames"}

@@ -6,13 +6,12 @@ Importing this package loads no simulator and no GL; a suite is imported when on
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from diswm.contract import DiswmError
 from diswm.envs.factors import ColourConfig, held_out
-from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
+from diswm.envs.specs import Plan, distracted, held_out_layers, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ _SUITE = (
 """Written out, so that listing the tasks needs no simulator; a test holds it against the installed suite."""
 _WALKS = {"pusher": "episode"}
 """Tasks whose colours do not walk at every frame, unless they are told to: the release draws those of Pusher at reset alone."""
+_DRAWER = {"drawer/open": "drawer_open", "drawer/close": "drawer_close"}
+"""Tasks of DrawerWorld, as they are also written and as they are called here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,8 @@ class EnvConfig:
     """One environment. Frames are simulator control steps; steps are decisions of the agent."""
 
     task: str = "walker_walk"
-    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), pusher, gym/<id> of any Gymnasium environment
-    (gym/CartPole-v1, gym/my_module:MyEnv-v0), or toy, toy_sparse, toy_terminal."""
+    """<domain>_<task> of the dm_control suite (walker_walk, cheetah_run, ...), pusher, drawer_open or drawer_close of DrawerWorld,
+    gym/<id> of any Gymnasium environment (gym/CartPole-v1, gym/my_module:MyEnv-v0), or toy, toy_sparse, toy_terminal."""
     action_repeat: int = 2
     """Frames for which each action is held; their rewards are summed."""
     image_size: int = 64
@@ -57,21 +58,26 @@ class EnvConfig:
     """Colour distraction."""
     distractions: tuple[str, ...] = ()
     """Further distractions, KIND:VALUE[,OPTION...]: camera:easy,moving; background:video,dynamic,folder=DAVIS; light:medium;
-    texture:train. `--distract` sets these and the colours."""
+    texture:train, texture:marble. `--distract` sets these and the colours."""
     phases: tuple[str, ...] = ()
     """Distractions that change in mid-run: `0:set1, 0.5:set2`, from fractions of the budget on; gradually: `0.4-0.6:set2+camera:easy`."""
     time_limit: int = 1000
-    """Longest episode, in frames; the suite's own limit (1000), pusher's and the toy's (100) hold as well."""
+    """Longest episode, in frames; the suite's own limit (1000), DrawerWorld's (200), pusher's and the toy's (100) hold as well."""
     shadow_size: int = 512
     """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster."""
+    drawer_reward: Literal["v3", "v1"] = "v3"
+    """Rewards and success of DrawerWorld: v3 are those of today's metaworld (0 to 10 a frame), v1 the published ones (thousands)."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "task", _DRAWER.get(self.task, self.task))
         for name, low, high in (("action_repeat", 1, 100), ("image_size", 8, 480), ("time_limit", 1, 10**9), ("shadow_size", 1, 16384)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise DiswmError(f"{name}={value!r} must be an integer from {low} to {high} (--env.{name.replace('_', '-')}).")
         if self.renderer not in ("auto", "gl", "warp"):
             raise DiswmError(f"renderer={self.renderer!r} is unknown; choose auto, gl or warp (--env.renderer).")
+        if self.drawer_reward not in ("v3", "v1"):
+            raise DiswmError(f"drawer_reward={self.drawer_reward!r} is unknown; choose v3 or v1 (--env.drawer-reward).")
         self.plan()
 
     def settled(self) -> EnvConfig:
@@ -93,7 +99,7 @@ def tasks() -> list[str]:
     """Names of all tasks that `make` knows, toys first; and it knows gym/<id>. Needs no simulator."""
     from diswm.envs.toy import TASKS
 
-    return [*TASKS, "pusher", *_SUITE.split()]
+    return [*TASKS, "pusher", *_DRAWER.values(), *_SUITE.split()]
 
 
 def may_end(task: str) -> bool:
@@ -114,6 +120,7 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
 
         return wrap(open_env(config.task.removeprefix(GYM)), config, seed)
     scene: Paintable
+    kinds = frozenset(config.plan().kinds())
     if config.task in toy.TASKS:
         scene, limit = toy.ToyScene(config.task, config.image_size), min(config.time_limit, toy.TIME_LIMIT)
     elif config.task == "pusher":
@@ -124,8 +131,13 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     elif config.task in _SUITE.split():
         from diswm.envs.dmc import SuiteScene
 
-        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, frozenset(config.plan().kinds()))
+        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, kinds)
         limit = config.time_limit
+    elif config.task in _DRAWER.values():
+        from diswm.envs import drawer
+
+        scene = drawer.DrawerScene(config.task, config.image_size, config.renderer, config.shadow_size, kinds, config.drawer_reward)
+        limit = min(config.time_limit, drawer.TIME_LIMIT)
     else:
         error = unknown("task", config.task, tasks())
         raise DiswmError(f"{error} `python -c 'from diswm import envs; print(*envs.tasks())'` lists all.")
@@ -168,7 +180,7 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
 
 
 def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvConfig:
-    """The environment under what was never trained on: other colours, and the test sets where it has train sets."""
-    layers = tuple(re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in config.distractions)
+    """The environment under what was never trained on: other colours, the test sets where it has train sets, another texture."""
+    layers = held_out_layers(config.distractions, config.phases)
     distract = held_out(config.distract, "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())

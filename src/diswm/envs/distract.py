@@ -7,11 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from diswm.contract import Array, DiswmError
-from diswm.envs import patterns
 from diswm.envs.backdrops import open_clips
 from diswm.envs.factors import BackgroundConfig, CameraConfig, ColourConfig, ColourWalk, Layer, LightConfig, TextureConfig
 from diswm.envs.scene import PLAIN, Frame, Look, Paintable, SceneWrapper
-from diswm.envs.specs import KINDS, Plan
+from diswm.envs.specs import KINDS, Plan, unknown
 from diswm.envs.view import elevation_bounds
 
 _SEEDS = {kind: 100 + index for index, kind in enumerate((*KINDS, "phase"))}  # keys, so that no draw moves another's
@@ -79,11 +78,14 @@ class Backdrop:
         return {"background.clip": self.clip, "background.frame": self.time}
 
 
-class FloorTexture:
-    """One of the drawn patterns."""
+class Print:
+    """One of the scene's textures; the factor is its number among ``textures["all"]``."""
 
     def __init__(self, config: TextureConfig, scene: Any):
-        self.choice = patterns.part(len(patterns.FLOORS), config.split)
+        names = scene.textures["all"]
+        if config.name and config.name not in names:
+            raise unknown("texture in this task called", config.name, names)
+        self.choice = [names.index(name) for name in ((config.name,) if config.name else scene.textures[config.split])]
         self.index = self.choice[0]
 
     def reset(self, rng: np.random.Generator) -> None:
@@ -110,7 +112,7 @@ DEFAULTS: dict[str, dict[str, float]] = {
 def _effect(layer: Layer, scene: Any) -> Effect:
     if isinstance(layer, CameraConfig | LightConfig):
         return Turn(layer, scene)
-    return Backdrop(layer, scene) if isinstance(layer, BackgroundConfig) else FloorTexture(layer, scene)
+    return Backdrop(layer, scene) if isinstance(layer, BackgroundConfig) else Print(layer, scene)
 
 
 class Distracted(SceneWrapper):

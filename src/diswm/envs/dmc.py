@@ -13,7 +13,7 @@ from diswm.contract import Array, DiswmError
 from diswm.envs.factors import MATERIALS
 from diswm.envs.render import MEND_GL, make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
-from diswm.envs.view import backdrops, posed
+from diswm.envs.view import FLOOR, backdrops, posed
 
 settle_gl()
 try:
@@ -35,6 +35,8 @@ GROUND = {"reacher": 0.0, "walker": 1.0, "cheetah": 1.0}
 
 class SuiteScene:
     """One task of the suite at frame rate: a frame is one control step, drawn only when asked."""
+
+    textures = FLOOR.sets
 
     def __init__(self, task: str, image_size: int, renderer: str, shadow_size: int, needs: frozenset[str] = frozenset()):
         domain, name = split(task)

@@ -230,11 +230,13 @@ class BackgroundConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TextureConfig:
-    """What is printed on the floor: one of a few drawn patterns in place of the scene's own squares."""
+    """What is printed on the floor, or on DrawerWorld's table, in place of the scene's own texture: one of a few."""
 
     kind: ClassVar[str] = "texture"
     split: Split = "all"
-    """Patterns of train and test differ: see `patterns.FLOORS`."""
+    """Textures of train and test differ: see `patterns.FLOOR_SETS` and `TABLE_SETS`."""
+    name: str = ""
+    """This one alone, if it is not empty."""
 
 
 Layer = CameraConfig | LightConfig | BackgroundConfig | TextureConfig

@@ -11,6 +11,10 @@ from diswm.contract import Array
 
 FLOORS = ("checks", "stripes", "noise", "bricks", "dots", "diagonal", "rings", "blocks", "waves")
 """Patterns of the texture distraction; every third is for testing (see `part`)."""
+TABLES = ("grid", "wood", "metal", "marble", "fabric", "blanket", "black")
+"""Textures of DrawerWorld's table (Wang et al. 2021): the first two for training, metal for testing. Pictures of wood, metal, marble and
+fabric come with metaworld; the others are drawn here."""
+TABLE_SETS = {"all": TABLES, "train": TABLES[:2], "test": TABLES[2:3]}
 CLIPS = 90
 """Drawn clips of each kind, as many as the 60 + 30 of the DAVIS 2017 split."""
 FRAMES = 100
@@ -20,6 +24,9 @@ FRAMES = 100
 def part(count: int, split: str) -> list[int]:
     """Those of ``count`` numbers that are in a set: every third is for testing, the others for training."""
     return [i for i in range(count) if split == "all" or (i % 3 == 2) == (split == "test")]
+
+
+FLOOR_SETS = {split: tuple(FLOORS[i] for i in part(len(FLOORS), split)) for split in ("all", "train", "test")}
 
 
 def floor(index: int, height: int, width: int) -> Array:
@@ -42,6 +49,25 @@ def floor(index: int, height: int, width: int) -> Array:
     share = np.clip(np.asarray(draw(), np.float64), 0, 1)[..., None]
     dark, light = rng.uniform(0.05, 0.35, 3), rng.uniform(0.5, 0.95, 3)
     return ((dark * (1 - share) + light * share) * 255 + 0.5).astype(np.uint8)
+
+
+def table(name: str, height: int, width: int) -> Array:
+    """The drawn textures of ``TABLES``, (height, width, 3) uint8: dm_control's dark blue checks for ``grid``, a tartan for ``blanket``."""
+    y, x = (np.mgrid[0:height, 0:width] + 0.5) / np.array([height, width]).reshape(2, 1, 1)
+    colours = {
+        "grid": [[0.1, 0.2, 0.3], [0.2, 0.3, 0.4]],
+        "blanket": [[0.55, 0.1, 0.12], [0.1, 0.25, 0.2], [0.85, 0.8, 0.65]],
+        "black": [[0, 0, 0]],
+    }
+    if name == "grid":
+        thread = ((x >= 0.5) ^ (y >= 0.5)).astype(int)
+    elif name == "blanket":  # a twill: every second pair of threads along the diagonal runs the other way
+        bands = np.array([0, 0, 0, 0, 2, 1, 1, 1, 1, 2])
+        over = ((x * width).astype(int) + (y * height).astype(int)) // 2 % 2 == 0
+        thread = bands[(np.where(over, x, y) * 3 * len(bands)).astype(int) % len(bands)]
+    else:
+        thread = np.zeros((height, width), int)
+    return (np.array(colours[name])[thread] * 255 + 0.5).astype(np.uint8)
 
 
 def frame(kind: str, clip: int, time: int, size: int) -> Array:

@@ -2,7 +2,8 @@
 
 Physics stays in C MuJoCo. The ray caster gets a scene of its own, without bodies: one free-standing geom for each geom and each
 site that MuJoCo would draw (the ray caster knows no sites), whose poses, sizes and colours are copied in before each
-frame. Compared with GL it has no reflections and no smoothed edges; the rest of the look is close.
+frame; it touches nothing, so that no margin of a contact stands in its way. Compared with GL it has no reflections and no
+smoothed edges; the rest of the look is close.
 """
 
 from __future__ import annotations
@@ -17,12 +18,10 @@ from typing import Any
 import numpy as np
 
 from diswm.contract import Array, DiswmError
-from diswm.envs import patterns
 from diswm.envs.scene import PLAIN, Look
-from diswm.envs.view import floor_material, floor_texture
+from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture
 
 _LOG = logging.getLogger("diswm")
-_FLOOR_SIZE = 300  # texels of a drawn floor, as the suite's own has
 _VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
 _MATERIAL_FIELDS = ("rgba", "texid", "texuniform", "texrepeat", "emission", "specular", "shininess")
 _LIGHT_FIELDS = ("type", "castshadow", "active", "attenuation", "cutoff", "exponent", "ambient", "diffuse", "specular")
@@ -40,7 +39,7 @@ def undrawable(model: Any, data: Any) -> list[str]:
     option = mujoco.MjvOption()
     option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False
     mujoco.mjv_updateScene(model, data, option, None, mujoco.MjvCamera(), mujoco.mjtCatBit.mjCAT_ALL.value, scene)
-    plain = {mujoco.mjtGeom.mjGEOM_PLANE, *_primitives()}
+    plain = {mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_MESH, *_primitives()}
     found = [f"skin {model.skin(i).name!r}" for i in range(model.nskin)]
     for geom in scene.geoms[: scene.ngeom]:
         kind = mujoco.mjtObj(geom.objtype)
@@ -49,7 +48,7 @@ def undrawable(model: Any, data: Any) -> list[str]:
             continue
         what = kind.name.removeprefix("mjOBJ_").lower()
         name = mujoco.mj_id2name(model, geom.objtype, geom.objid) or f"#{geom.objid}"
-        why = "" if not known else f" ({'translucent' if geom.type in plain else 'mesh or height field'})"
+        why = "" if not known else f" ({'translucent' if geom.type in plain else 'height field'})"
         found.append(f"{what} {name!r}{why}")
     return list(dict.fromkeys(found))
 
@@ -59,7 +58,7 @@ class RayCaster:
 
     name = "warp"
 
-    def __init__(self, model: Any, data: Any, camera: int, size: int, needs: frozenset[str] = frozenset()):
+    def __init__(self, model: Any, data: Any, camera: int, size: int, needs: frozenset[str] = frozenset(), surface: Surface = FLOOR):
         missing = undrawable(model, data)
         if missing:
             shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
@@ -67,7 +66,7 @@ class RayCaster:
         self._model, self._data, self._camera, self._size = model, data, camera, size
         self._geoms = np.flatnonzero(model.geom_group < _VISIBLE_GROUPS)
         self._sites = np.flatnonzero(model.site_group < _VISIBLE_GROUPS)
-        self._needs = needs
+        self._needs, self._surface = needs, surface
         with _cpu() as mjw:
             self._build(mjw)
 
@@ -99,7 +98,10 @@ class RayCaster:
         import mujoco
         import warp as wp
 
-        scene = _scene(self._model, self._geoms, self._sites, patterns.FLOORS if "texture" in self._needs else ())
+        prints = self._surface.prints() if "texture" in self._needs else []
+        scene = _scene(self._model, self._geoms, self._sites, prints)
+        if (material := floor_material(self._model, self._surface)) >= 0:
+            scene.mat_specular[material] = 0.0  # GL lights a large face at its corners, so it shows no highlight in the middle
         scene_data = mujoco.MjData(scene)
         mujoco.mj_forward(scene, scene_data)
         self._warp_model, self._warp_data = mjw.put_model(scene), mjw.put_data(scene, scene_data)
@@ -108,8 +110,9 @@ class RayCaster:
             cam_active=[self._camera], use_shadows=True, render_skybox=True, background_color=(0.0, 0.0, 0.0, 1.0),
         )  # fmt: skip
         # The kernel is compiled for these constants. The general case costs little and is shared by all tasks,
-        # so that a machine compiles once and not once a task.
-        context.geom_ray_types = (int(mujoco.mjtGeom.mjGEOM_PLANE), *map(int, _primitives()))
+        # so that a machine compiles once (with meshes once more) and not once a task.
+        meshes = [mujoco.mjtGeom.mjGEOM_MESH] if scene.nmesh else []
+        context.geom_ray_types = tuple(map(int, (mujoco.mjtGeom.mjGEOM_PLANE, *_primitives(), *meshes)))
         context.has_spot_lights, context.light_attenuation_is_default = True, False
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
@@ -121,10 +124,10 @@ class RayCaster:
         self._lights = [getattr(model, name).numpy()[0] for name in ("light_diffuse", "light_specular")]
         if "background" in self._needs:
             self._hits = context.seg_data.numpy().reshape(self._size, self._size, 2)
-            self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == floor_material(self._model))
+            self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == floor_material(self._model, self._surface))
         if "texture" in self._needs:
-            self._floor_texid = model.mat_texid.numpy()[0, floor_material(self._model)]
-            self._own_texid = floor_texture(self._model)
+            self._floor_texid = model.mat_texid.numpy()[0, floor_material(self._model, self._surface)]
+            self._own_texid = floor_texture(self._model, self._surface)
         self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
@@ -200,34 +203,41 @@ def _primitives() -> tuple[Any, ...]:
     return geom.mjGEOM_SPHERE, geom.mjGEOM_CAPSULE, geom.mjGEOM_CYLINDER, geom.mjGEOM_ELLIPSOID, geom.mjGEOM_BOX
 
 
-def _scene(model: Any, geoms: Array, sites: Array, floors: Sequence[str] = ()) -> Any:
+def _scene(model: Any, geoms: Array, sites: Array, prints: Sequence[Array] = ()) -> Any:
     """A body-less MjModel that looks like ``model``: the given geoms, then the given sites as geoms, in this order.
 
-    Its textures are the model's, then the drawn ``floors``."""
+    Its textures are the model's, then the ``prints``, each (H, W, 3) uint8."""
     import mujoco
 
     spec = mujoco.MjSpec()
-    own = [(_texture(model, i), mujoco.mjtTexture(model.tex_type[i])) for i in range(model.ntex)]
-    drawn = [(patterns.floor(i, _FLOOR_SIZE, _FLOOR_SIZE), mujoco.mjtTexture.mjTEXTURE_2D) for i in range(len(floors))]
-    for i, (pixels, kind) in enumerate([*own, *drawn]):
+    own = [(_texture(model, i), _texture_kind(model, i)) for i in range(model.ntex)]
+    for i, (pixels, kind) in enumerate([*own, *((each, mujoco.mjtTexture.mjTEXTURE_2D) for each in prints)]):
         height, width, channels = pixels.shape
         texture = spec.add_texture(name=f"t{i}", type=kind, width=width, height=height, nchannel=channels)
         texture.data = pixels.tobytes()
     for i in range(model.nmat):
         spec.add_material(name=f"m{i}")
+    for i in range(model.nmesh):
+        vertices, faces = (slice(start, start + count) for start, count in (
+            (model.mesh_vertadr[i], model.mesh_vertnum[i]), (model.mesh_faceadr[i], model.mesh_facenum[i])))  # fmt: skip
+        spec.add_mesh(name=f"s{i}", uservert=model.mesh_vert[vertices].ravel(), userface=model.mesh_face[faces].ravel())
     for _ in range(max(2, model.nlight)):  # at least two, as the number is compiled in: see RayCaster._build
         spec.worldbody.add_light(active=False)
     for _ in range(model.ncam):
         spec.worldbody.add_camera()
-    shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i]) for i in geoms]
-    shapes += [(model.site_type[i], model.site_size[i], model.site_matid[i]) for i in sites]
-    for kind, size, material in shapes:
+    shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i], model.geom_dataid[i]) for i in geoms]
+    shapes += [(model.site_type[i], model.site_size[i], model.site_matid[i], -1) for i in sites]
+    for kind, size, material, mesh in shapes:
         legal = size if kind == mujoco.mjtGeom.mjGEOM_PLANE else np.maximum(size, 1e-3)
         geom = spec.worldbody.add_geom(type=mujoco.mjtGeom(kind), size=legal, contype=0, conaffinity=0, mass=0)
         if material >= 0:
             geom.material = f"m{material}"
+        if kind == mujoco.mjtGeom.mjGEOM_MESH:
+            geom.meshname = f"s{mesh}"
     scene = spec.compile()
-    _copy_looks(model, scene, [m for k, _, m in shapes if k == mujoco.mjtGeom.mjGEOM_PLANE and m >= 0])
+    # Compiling moves a mesh to its centre and axes, where it was already: no rounding, and no other sign of an axis.
+    scene.mesh_vert[:], scene.mesh_normal[:] = model.mesh_vert, model.mesh_normal
+    _copy_looks(model, scene, [m for k, _, m, _ in shapes if k == mujoco.mjtGeom.mjGEOM_PLANE and m >= 0])
     return scene
 
 
@@ -236,22 +246,30 @@ def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:
         for field in fields:
             values = getattr(model, prefix + field)
             getattr(scene, prefix + field)[: len(values)] = values
-    # GL lights a plane at its vertices, so it shows no highlight in the middle of a floor.
+    # GL lights a plane at its corners, so it shows no highlight in the middle of a floor.
     scene.mat_specular[plane_materials] = 0.0
     for field in ("ambient", "diffuse", "specular", "active"):
         setattr(scene.vis.headlight, field, getattr(model.vis.headlight, field))
 
 
+def _texture_kind(model: Any, i: int) -> Any:
+    """A sky, or one picture: of a cube the ray caster takes a single face."""
+    import mujoco
+
+    sky = mujoco.mjtTexture.mjTEXTURE_SKYBOX
+    return sky if model.tex_type[i] == sky else mujoco.mjtTexture.mjTEXTURE_2D
+
+
 def _texture(model: Any, i: int) -> Array:
-    """Texture ``i`` as (height, width, channels) uint8. A sky is averaged down to about a pixel of the image per texel:
-    one ray a pixel would make its stars flicker, where GL blurs them."""
+    """Texture ``i`` as (height, width, channels) uint8. A sky and a cube are averaged down to about a pixel of the image per texel:
+    one ray a pixel would make their details flicker, where GL blurs them."""
     import mujoco
 
     width, height, channels = int(model.tex_width[i]), int(model.tex_height[i]), int(model.tex_nchannel[i])
     start = model.tex_adr[i]
     pixels: Array = model.tex_data[start : start + width * height * channels].reshape(height, width, channels)
     factor = max((f for f in range(1, width // 96 + 1) if width % f == 0), default=1)  # the suite's sky: 800 to 100 a face
-    if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX and factor > 1:
+    if model.tex_type[i] != mujoco.mjtTexture.mjTEXTURE_2D and factor > 1:
         blocks = pixels.reshape(height // factor, factor, width // factor, factor, channels)
         pixels = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
-    return pixels
+    return pixels if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX else pixels[:width]

@@ -20,9 +20,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from diswm.contract import Array, DiswmError
-from diswm.envs import patterns
 from diswm.envs.scene import PLAIN, Look
-from diswm.envs.view import floor_material, floor_texture, sky_texture
+from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, sky_texture
 
 MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
 MEND_WARP = "pip install 'diswm[warp]'"
@@ -44,24 +43,25 @@ class Renderer(Protocol):
 
 
 def make_renderer(
-    kind: str, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, needs: frozenset[str] = frozenset()
-) -> Renderer:
+    kind: str, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512,
+    needs: frozenset[str] = frozenset(), surface: Surface = FLOOR,
+) -> Renderer:  # fmt: skip
     """``gl``, ``warp`` or ``auto`` (warp where it is installed and can draw the model, else gl) for one camera.
 
-    ``needs`` names the distractions that it will be asked for: background and texture are prepared. Raises DiswmError, with
-    the commands that mend it, if the renderer asked for is missing or cannot draw the model.
+    ``needs`` names the distractions that it will be asked for: background and texture (on ``surface``) are prepared. Raises
+    DiswmError, with the commands that mend it, if the renderer asked for is missing or cannot draw the model.
     """
     from diswm.envs.raycast import RayCaster
 
     if kind == "gl":
-        return GLRenderer(model, data, camera, size, shadow_size)
+        return GLRenderer(model, data, camera, size, shadow_size, surface)
     if kind == "warp":
-        return RayCaster(model, data, camera, size, needs)
+        return RayCaster(model, data, camera, size, needs, surface)
     try:
-        return RayCaster(model, data, camera, size, needs)
+        return RayCaster(model, data, camera, size, needs, surface)
     except DiswmError as no_warp:
         try:
-            return GLRenderer(model, data, camera, size, shadow_size)
+            return GLRenderer(model, data, camera, size, shadow_size, surface)
         except DiswmError as no_gl:
             raise DiswmError(f"No renderer can draw this task.\n  warp: {no_warp}\n  gl: {no_gl}") from no_gl
 
@@ -69,7 +69,7 @@ def make_renderer(
 class GLRenderer:
     """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size."""
 
-    def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512):
+    def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, surface: Surface = FLOOR):
         import mujoco
 
         backend = gl_backend()
@@ -77,7 +77,7 @@ class GLRenderer:
             raise DiswmError(f"No OpenGL here (neither EGL nor OSMesa). {MEND_GL}   or, without GL: {MEND_WARP}")
         self.name = f"gl-{backend}"
         self._gl: Any = None
-        self._model, self._data, self._size = model, data, size
+        self._model, self._data, self._size, self._surface = model, data, size, surface
         # Read when the context is made. A frame buffer no larger than the picture is cheaper to clear; the pixels are the same.
         model.vis.quality.shadowsize = shadow_size
         model.vis.global_.offwidth = model.vis.global_.offheight = size
@@ -140,7 +140,7 @@ class GLRenderer:
         if white != self._shown[0]:
             self._upload(sky_texture(self._model), (lambda height, width: np.full((height, width, 3), 255, np.uint8)) if white else None)
         if floor != self._shown[1]:
-            self._upload(floor_texture(self._model), None if floor is None else partial(patterns.floor, floor))
+            self._upload(floor_texture(self._model, self._surface), None if floor is None else partial(self._surface.draw, floor))
         self._shown = white, floor
 
     def _upload(self, texture: int, draw: Callable[[int, int], Array] | None) -> None:
@@ -160,7 +160,7 @@ class GLRenderer:
         """Take the floor out of the picture to come; the model keeps it."""
         import mujoco
 
-        floor = np.flatnonzero(self._model.geom_matid == floor_material(self._model))
+        floor = np.flatnonzero(self._model.geom_matid == floor_material(self._model, self._surface))
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM and geom.objid in floor:
                 geom.rgba[3] = geom.reflectance = 0.0

@@ -21,6 +21,7 @@ class Frame(NamedTuple):
     terminated: bool
     truncated: bool
     discount: float
+    success: bool | None = None  # None: the task knows none
 
 
 @dataclasses.dataclass
@@ -36,7 +37,7 @@ class Look:
     ground: float = 1.0
     """Opacity of the floor in front of that picture."""
     texture: int | None = None
-    """Which of `patterns.FLOORS` is printed on the floor."""
+    """Which of the scene's textures is printed, on the floor as a rule."""
 
 
 PLAIN = Look()
@@ -49,7 +50,7 @@ class Scene(Protocol):
     act_dim: int
     image_size: int
     renderer: str
-    shows: frozenset[str]  # the kinds of distraction that it can be drawn with
+    shows: frozenset[str]  # the kinds of distraction that it can be drawn with; with texture, ``textures`` are its `Surface.sets`
     ground: float  # opacity of its floor in front of a background, unless said otherwise
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None: ...

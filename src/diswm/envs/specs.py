@@ -1,7 +1,7 @@
 """Distractions as text, and the plan of an environment: which distractions hold in which part of a run.
 
 A distraction is KIND:VALUE[,OPTION...]: ``colour:set1``, ``camera:easy,moving``, ``background:video,dynamic,folder=DAVIS``,
-``light:medium``, ``texture:train``. Phases are ``0:set1, 0.5:set2`` (fractions of the budget of frames; abrupt) or
+``light:medium``, ``texture:train``, ``texture:marble``. Phases are ``0:set1, 0.5:set2`` (fractions of the budget of frames; abrupt) or
 ``0:set1, 0.4-0.6:set2+camera:easy`` (gradual: the share of episodes under the new distractions grows from 0 to 1).
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from diswm import contract
 from diswm.contract import DiswmError
+from diswm.envs import patterns
 from diswm.envs.factors import (
     BASE_COLOURS,
     GREEN_SETS,
@@ -98,6 +99,22 @@ def plan(colour: ColourConfig, distractions: Sequence[str], phases: Sequence[str
         said = ", ".join(f"{p.start:g}" if p.start == p.end else f"{p.start:g}-{p.end:g}" for p in found)
         raise DiswmError(f"phases start at {said}: expected 0, then rising fractions of the budget up to 1, as `0:set1, 0.5:set2`.")
     return Plan(tuple(found))
+
+
+def held_out_layers(distractions: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
+    """The distractions with test sets in the place of train sets, and of named textures, those of the phases too.
+
+    Raises DiswmError where textures of both sets are named: then none is held out.
+    """
+    texts = [*distractions, *(text for item in phases for _, _, found in _split_phases(item) for text in found)]
+    named = {value for kind, value, _ in (_parts(text) for text in texts if text != "none") if kind == "texture" and value not in SPLITS}
+    held = [re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in distractions]
+    if not named:
+        return tuple(held)
+    train, test = ({*patterns.FLOOR_SETS[split], *patterns.TABLE_SETS[split]} for split in ("train", "test"))
+    if named & test and named & train:
+        raise DiswmError(f"The agent trains on the textures {', '.join(sorted(named))}, of both sets: none stay unseen. Leave some out.")
+    return (*(text for text in held if kind_of(text) != "texture"), "texture:train" if named & test else "texture:test")
 
 
 def distracted(colour: ColourConfig, texts: Iterable[str]) -> tuple[ColourConfig, tuple[Layer, ...]]:
@@ -193,10 +210,11 @@ def _background(text: str, value: str, options: list[str]) -> Layer:
 
 
 def _texture(text: str, value: str, options: list[str]) -> Layer:
-    if value not in SPLITS:
-        raise unknown(f"value of the distraction texture ({text!r}):", value, SPLITS)
+    names = (*patterns.FLOORS, *patterns.TABLES)
+    if value not in (*SPLITS, *names):
+        raise unknown(f"value of the distraction texture ({text!r}):", value, (*SPLITS, *names))
     _options(text, options, ())
-    return TextureConfig(split=value)  # type: ignore[arg-type]
+    return TextureConfig(name=value) if value in names else TextureConfig(split=value)  # type: ignore[arg-type]
 
 
 _LAYERS: dict[str, Callable[[str, str, list[str]], Layer]] = {

@@ -7,12 +7,13 @@ factors at their defaults it stands where the scene has it, bit for bit.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diswm.contract import Array
+from diswm.envs import patterns
 from diswm.envs.scene import Look
 
 _DOWN = 0.9  # a camera that looks down more steeply than this has no horizon to keep level
@@ -80,18 +81,38 @@ def sky_texture(model: Any) -> int:
     return next(iter(np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX).tolist()), -1)
 
 
-def floor_material(model: Any) -> int:
-    """The material of the floor, `grid` throughout the suite; -1 where a model has none."""
+class Surface(NamedTuple):
+    """Where a texture is printed, and what."""
+
+    material: str
+    sets: Mapping[str, tuple[str, ...]]
+    """Names of the textures: `all` in the order of their numbers, `train` and `test`."""
+    draw: Callable[[int, int, int], Array]
+    """(number, height, width) -> (height, width, 3) uint8."""
+    texels: int
+    """Side that suits a ray a pixel."""
+
+    def prints(self) -> list[Array]:
+        """Every texture, (texels, texels, 3) uint8."""
+        return [self.draw(i, self.texels, self.texels) for i in range(len(self.sets["all"]))]
+
+
+FLOOR = Surface("grid", patterns.FLOOR_SETS, patterns.floor, 300)
+"""The floor throughout the suite, with as many texels as its own squares have."""
+
+
+def floor_material(model: Any, surface: Surface = FLOOR) -> int:
+    """The material of the floor (or of another surface); -1 where a model has none."""
     import mujoco
 
-    return int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, "grid"))
+    return int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, surface.material))
 
 
-def floor_texture(model: Any) -> int:
-    """The texture of the floor; -1 where it has none."""
+def floor_texture(model: Any, surface: Surface = FLOOR) -> int:
+    """The texture of the floor (or of another surface); -1 where it has none."""
     import mujoco
 
-    material = floor_material(model)
+    material = floor_material(model, surface)
     return int(model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB.value]) if material >= 0 else -1
 
 

@@ -39,6 +39,7 @@ class ActionRepeat(gym.Env[Array, Array]):
 
     Observations are (H, W, 3) uint8, actions (A,) float32 in [-1, 1] or, where ``discrete``, one-hot. The reward of a step is the exact
     sum of its frames' rewards; a step ends early with the episode, and ``info["frames"]`` then counts the frames that were really taken.
+    Where the task knows success, ``info["success"]`` of a step says whether any of its frames had it.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
@@ -81,16 +82,18 @@ class ActionRepeat(gym.Env[Array, Array]):
         if self._over:
             raise DiswmError("The episode is over (or has not begun): call reset() before step().")
         self.scene.begin_step()
-        total, frames = 0.0, 0
+        total, frames, success = 0.0, 0, None
         for _ in range(self.action_repeat):
             frame = self.scene.step(control)
             total += frame.reward
             frames += 1
+            success = frame.success if success is None else success or bool(frame.success)
             if frame.terminated or frame.truncated:
                 break
         self._over = frame.terminated or frame.truncated
         self._image = self.scene.draw()
-        return self._image.copy(), total, frame.terminated, frame.truncated, self._info(frames, frame.discount)
+        known = {} if success is None else {"success": success}
+        return self._image.copy(), total, frame.terminated, frame.truncated, self._info(frames, frame.discount) | known
 
     def render(self) -> Array:
         """The last observation, (H, W, 3) uint8. Raises DiswmError before the first reset."""

@@ -50,11 +50,13 @@ def returns(run: Run, summary: dict[str, Any], folder: Path) -> str:
     for key, split in named.items():
         got = summary["returns"][key]
         label = f'<span class="dot {split}"></span>{esc(FILMS[split])}'
-        colours = run.evaluated(split).get("colours") or words.MISSING
+        look = run.evaluated(split)
+        colours = ", texture ".join(str(look[word]) for word in ("colours", "texture") if look.get(word)) or words.MISSING
+        won = f" ({summary['success'][key]:.0%} success)" if key in summary.get("success", {}) else ""
         ends = "one episode, no interval" if got["episodes"] == 1 else words.interval(got["low"], got["high"])
         rows += (
             f'<tr><th scope="row">{label}</th><td>{esc(colours)}</td><td class="num">{words.count(got["episodes"])}</td>'
-            f'<td class="num"><b>{words.number(got["mean"])}</b></td><td class="num">{ends}</td>'
+            f'<td class="num"><b>{words.number(got["mean"])}</b>{won}</td><td class="num">{ends}</td>'
             f'<td class="list">{", ".join(words.number(v) for v in got["values"]) or words.MISSING}</td></tr>'
         )
     for label, a, b in (("Gain over random, seen colours", "seen", "random"), ("Unseen minus seen", "unseen", "seen")):

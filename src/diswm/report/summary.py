@@ -18,7 +18,7 @@ SPLITS = {"random": "random", "trained_seen": "seen", "trained_unseen": "unseen"
 def summarise(
     run: Path, *, teacher: Path | None = None, videos: Path | None = None, totals: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Returns with 95% intervals, cost, and what was trained from what; `totals` replaces `seconds` and `peak_rss_bytes`."""
+    """Returns with 95% intervals, success, cost, and what was trained from what; `totals` replaces `seconds` and `peak_rss_bytes`."""
     loaded = read_run(run)
     return summary_of(loaded, find_source(loaded, find_teacher(loaded, teacher)[0], videos), totals)
 
@@ -32,6 +32,7 @@ def summary_of(run: Run, source: str, totals: dict[str, Any] | None = None) -> d
         "method": _method(run),
         "source": source,
         "returns": {name: _returns(run.returns(key)) for name, key in SPLITS.items()},
+        **_successes(run),
         "frames": run.latest("frames"),
         "updates": run.latest("updates"),
         "seconds": totals.get("seconds", measured[0] if measured else None),
@@ -107,3 +108,10 @@ def _returns(values: list[float]) -> dict[str, Any]:
         return {"mean": None, "low": None, "high": None, "episodes": 0, "values": []}
     mean, low, high = bootstrap_interval(values)
     return {"mean": mean, "low": low, "high": high, "episodes": len(values), "values": values}
+
+
+def _successes(run: Run) -> dict[str, Any]:
+    """The share of episodes with success, by policy; nothing where the task knows no success."""
+    found = {name: run.evaluated(key).get("successes") for name, key in SPLITS.items()}
+    shares = {name: sum(map(bool, values)) / len(values) for name, values in found.items() if isinstance(values, list) and values}
+    return {"success": shares} if shares else {}

@@ -32,6 +32,12 @@ class Evaluation(NamedTuple):
     returns: list[float]
     steps: list[int]
     video: Array
+    successes: tuple[bool, ...] = ()
+    """Whether each episode had success at any step; empty where the task knows none."""
+
+    def record(self) -> dict[str, list[float] | list[bool]]:
+        """What is kept of it: the returns, and the successes where there are any."""
+        return {"returns": self.returns, **({"successes": list(self.successes)} if self.successes else {})}
 
 
 Actor = Callable[[Array, Array, Any], tuple[Array, Any]]
@@ -72,23 +78,26 @@ def evaluate(
     """
     returns: list[float] = []
     steps: list[int] = []
+    successes: list[bool] = []
     video: list[Array] = []
     for start in range(0, len(seeds), len(envs)):
         result = _lockstep(actor, envs, seeds[start : start + len(envs)], video if start == 0 else None, watch, start, progress)
         returns += result[0]
         steps += result[1]
-    return Evaluation(returns, steps, np.stack(video))
+        successes += result[2]
+    return Evaluation(returns, steps, np.stack(video), tuple(successes))
 
 
 def _lockstep(
     actor: Actor, envs: Vector, seeds: Sequence[int], video: list[Array] | None, watch: Watch, before: int, progress: float
-) -> tuple[list[float], list[int]]:
+) -> tuple[list[float], list[int], list[bool]]:
     count = len(seeds)
     envs.reset(seeds, {"progress": progress})
     images = envs.images[:count]
     alive = np.ones(count, bool)
     first, state = alive.copy(), None
     returns, steps = np.zeros(count), np.zeros(count, int)
+    successes: dict[int, bool] = {}
     while alive.any():
         if video is not None and alive[0]:
             video.append(images[0].copy())
@@ -97,8 +106,10 @@ def _lockstep(
         for i, outcome in envs.step({i: actions[i] for i in np.flatnonzero(alive).tolist()}).items():
             returns[i] += outcome.reward
             steps[i] += 1
+            if "success" in outcome.info:
+                successes[i] = successes.get(i, False) or bool(outcome.info["success"])
             alive[i] = not (outcome.terminated or outcome.truncated)
         watch(before + int((~alive).sum()), int(steps.max()))
     if video is not None:
         video.append(images[0].copy())
-    return [round(float(r), 4) for r in returns], steps.tolist()
+    return [round(float(r), 4) for r in returns], steps.tolist(), [successes[i] for i in sorted(successes)]

@@ -195,7 +195,7 @@ class Trainer:
         except Abandoned:
             return
         self.evaluations = c.frames // self.config.eval_every
-        self.run.log("eval", split="seen", returns=result.returns)
+        self.run.log("eval", split="seen", **result.record())
         mean = sum(result.returns) / len(result.returns)
         console.print(f"frames {c.frames:>9,}  updates {c.updates:>7,}  eval return {mean:8.1f}  {self.run.seconds / 60:6.1f} min")
 

@@ -45,6 +45,7 @@ LATER: dict[str, Any] = {
     "learner.capacity_over": 50_000,
     "learner.discriminator_lr": 1e-4,
     "learner.discriminator_units": 256,
+    "env.drawer_reward": "v3",
 }
 """Settings that older runs do not name, and what they were: such runs go on."""
 
