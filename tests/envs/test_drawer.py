@@ -210,6 +210,21 @@ def test_the_two_renderers_agree_on_what_is_where() -> None:
         assert np.corrcoef(images[0].ravel(), images[1].ravel())[0, 1] > 0.9
 
 
+@pytest.mark.usefixtures("warp", "world")
+def test_meshes_come_as_they_are() -> None:
+    # A mesh that is compiled anew is rounded, and one with symmetric axes may be turned: then its place would be another's.
+    from diswm.envs.raycast import _scene
+
+    env = make("drawer_open", renderer="warp")
+    model = env.scene._model
+    meshes = np.flatnonzero(model.geom_dataid >= 0)
+    copy = _scene(model, meshes, np.array([], int))
+    assert np.array_equal(copy.mesh_vert, model.mesh_vert)
+    assert np.array_equal(copy.mesh_face, model.mesh_face)
+    assert np.array_equal(copy.geom_dataid, model.geom_dataid[meshes])
+    env.close()
+
+
 def test_it_looks_straight_down(world: Any, renderer: str) -> None:
     # The drawer at y 0.9 is at the right; one at positive x is lower: 64 pixels are 2 tan(22.5 deg) 0.96 = 0.795 m on the table.
     env = make("drawer_open", renderer=renderer)
