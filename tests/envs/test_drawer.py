@@ -292,6 +292,8 @@ def test_both_spellings_are_one_task() -> None:
         envs.make(EnvConfig(task="drawer_opne"))
     with pytest.raises(DiswmError, match="v3 or v1"):
         EnvConfig(drawer_reward="v2")  # type: ignore[arg-type]
+    with pytest.raises(DiswmError, match="toy has rewards of its own"):
+        envs.make(EnvConfig(task="toy", drawer_reward="v1"))
 
 
 @pytest.mark.usefixtures("blind")

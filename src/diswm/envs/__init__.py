@@ -92,6 +92,10 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     from diswm.envs.distract import Distracted
     from diswm.envs.scene import Paintable
 
+    if config.drawer_reward != "v3" and config.task not in _DRAWER.values():
+        raise DiswmError(
+            f"drawer_reward={config.drawer_reward!r} is for drawer_open and drawer_close; {config.task} has rewards of its own."
+        )
     scene: Paintable
     distractions = config.plan()
     kinds = distractions.kinds()
