@@ -141,7 +141,10 @@ def test_collected_videos_switch_and_are_taken_up(tmp_path: Path) -> None:
 
 def test_runs_from_before_there_were_distractions_go_on(tmp_path: Path) -> None:
     config = to_dict(small.train_config(tmp_path))
-    old = {**config, "env": {name: value for name, value in config["env"].items() if name not in ("distractions", "phases")}}
+    old = {
+        **config,
+        "env": {name: value for name, value in config["env"].items() if name not in ("distractions", "phases", "drawer_reward")},
+    }
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": old}))
     check_folder(tmp_path, "train", config)
     assert to_dict(from_dict(TrainRun, old)) == config

@@ -115,6 +115,10 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     """
     from diswm.envs import toy
 
+    if config.drawer_reward != "v3" and config.task not in _DRAWER.values():
+        raise DiswmError(
+            f"drawer_reward={config.drawer_reward!r} is for drawer_open and drawer_close; {config.task} has rewards of its own."
+        )
     if config.task.startswith(GYM):
         from diswm.envs.gym import open_env
 

@@ -217,10 +217,7 @@ def _scene(model: Any, geoms: Array, sites: Array, prints: Sequence[Array] = ())
         texture.data = pixels.tobytes()
     for i in range(model.nmat):
         spec.add_material(name=f"m{i}")
-    for i in range(model.nmesh):
-        vertices, faces = (slice(start, start + count) for start, count in (
-            (model.mesh_vertadr[i], model.mesh_vertnum[i]), (model.mesh_faceadr[i], model.mesh_facenum[i])))  # fmt: skip
-        spec.add_mesh(name=f"s{i}", uservert=model.mesh_vert[vertices].ravel(), userface=model.mesh_face[faces].ravel())
+    _add_meshes(spec, model)
     for _ in range(max(2, model.nlight)):  # at least two, as the number is compiled in: see RayCaster._build
         spec.worldbody.add_light(active=False)
     for _ in range(model.ncam):
@@ -239,6 +236,14 @@ def _scene(model: Any, geoms: Array, sites: Array, prints: Sequence[Array] = ())
     scene.mesh_vert[:], scene.mesh_normal[:] = model.mesh_vert, model.mesh_normal
     _copy_looks(model, scene, [m for k, _, m, _ in shapes if k == mujoco.mjtGeom.mjGEOM_PLANE and m >= 0])
     return scene
+
+
+def _add_meshes(spec: Any, model: Any) -> None:
+    for i in range(model.nmesh):
+        first, face = model.mesh_vertadr[i], model.mesh_faceadr[i]
+        vertices = model.mesh_vert[first : first + model.mesh_vertnum[i]]
+        faces = model.mesh_face[face : face + model.mesh_facenum[i]]
+        spec.add_mesh(name=f"s{i}", uservert=vertices.ravel(), userface=faces.ravel())
 
 
 def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:

@@ -111,10 +111,12 @@ def held_out_layers(distractions: Sequence[str], phases: Sequence[str]) -> tuple
     held = [re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in distractions]
     if not named:
         return tuple(held)
-    train, test = ({*patterns.FLOOR_SETS[split], *patterns.TABLE_SETS[split]} for split in ("train", "test"))
-    if named & test and named & train:
+    sets = patterns.TABLE_SETS if named <= {*patterns.TABLES} else patterns.FLOOR_SETS
+    if named & {*sets["test"]} and named & {*sets["train"]}:
         raise DiswmError(f"The agent trains on the textures {', '.join(sorted(named))}, of both sets: none stay unseen. Leave some out.")
-    return (*(text for text in held if kind_of(text) != "texture"), "texture:train" if named & test else "texture:test")
+    split = "train" if named & {*sets["test"]} else "test"
+    texture = sets[split][0] if len(sets[split]) == 1 else split
+    return (*(text for text in held if kind_of(text) != "texture"), f"texture:{texture}")
 
 
 def distracted(colour: ColourConfig, texts: Iterable[str]) -> tuple[ColourConfig, tuple[Layer, ...]]:
