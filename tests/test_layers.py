@@ -39,10 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "evaluations": PARTS | {"config"},
-    "api": PARTS | {"config", "methods", "ablations", "build", "exchange", "evaluations", "runtime"},
+    "datasets": {"contract", "data", "trainers"},
+    "api": PARTS | {"config", "methods", "ablations", "build", "datasets", "exchange", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
-    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments"},
+    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {

@@ -19,6 +19,7 @@ from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_
 from diswm.contract import DiswmError, Policy
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
+from diswm.datasets import converting, unpacking
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.methods import check_terms
@@ -127,10 +128,7 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
             bar.total = total
             bar.update(done, "decoding")
 
-        def unpacking(done: int, total: int) -> None:
-            bar.update(0, f"unpacking, {done / total:.0%}")
-
-        videos = Videos(folders, on_progress=watch, on_unpack=unpacking, **settings)
+        videos = Videos(folders, on_progress=watch, on_unpack=unpacking(bar), on_clip=converting(bar), **settings)
     for name, reason in videos.skipped[:5]:
         console.print(f"left out {name}: {reason}", markup=False)
     if videos.skipped:
