@@ -124,9 +124,9 @@ def whole_folder(path: Path, *, need: int, advice: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Be the only process that makes ``path``: others wait here. Ends with the process, however it ends; the lock stays nowhere."""
+    """Be the only process that makes ``path``: others wait here. Ends with the process, however it ends; no lock stays behind."""
     lock = path.with_name(f".{path.name}.lock")
-    made = not path.parent.exists()
+    made = [folder for folder in path.parents if not folder.exists()]
     while True:
         make_folder(path.parent)
         try:
@@ -146,6 +146,6 @@ def alone(path: Path) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(file)
-        if made:
-            with contextlib.suppress(OSError):
-                path.parent.rmdir()
+        with contextlib.suppress(OSError):  # as soon as one is not empty
+            for folder in made:
+                folder.rmdir()

@@ -72,7 +72,7 @@ def preview(source: Source, out: Path, conversion: Conversion) -> list[str]:
     rows, names = _rows(source, conversion, FRAMES if suffix == ".png" else FILM, suffix == ".png")
     zoom = max(1, _ZOOM // conversion.size)
     if suffix == ".png":
-        pages = [_grid([frame for row in rows for frame in (*row, *[row[-1] * 0] * (FRAMES - len(row)))], FRAMES, zoom)]
+        pages = [_grid([frame for row in rows for frame in (*row, *[np.full_like(row[-1], 255)] * (FRAMES - len(row)))], FRAMES, zoom)]
     else:
         across = min(3, len(rows))
         pages = [_grid([row[min(time, len(row) - 1)] for row in rows], across, zoom) for time in range(max(map(len, rows)))]
