@@ -107,7 +107,7 @@ def lerobot(folder: Path, lengths: tuple[int, ...] = (7, 4, 6), per_file: int = 
     pq.write_table(pa.Table.from_pylist(rows), folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet")
     (folder / "data" / "chunk-000").mkdir(parents=True)
     if wrist == "image":
-        pq.write_table(pa.table(table), folder / "data" / "chunk-000" / "file-000.parquet")
+        pq.write_table(pa.table(table), folder / "data" / "chunk-000" / "file-000.parquet", row_group_size=4)
     for offset, camera in ((0, TOP), (5, WRIST)):
         for file in range(-(-len(lengths) // per_file)) if camera == TOP or wrist == "video" else ():
             inside = range(file * per_file, min((file + 1) * per_file, len(lengths)))

@@ -215,7 +215,10 @@ def _check_window(env: Any, config: TrainRun) -> None:
 
 def _check_images(shape: tuple[int, ...] | None, whose: str) -> None:
     if shape != (64, 64, 3):
-        raise DiswmError(f"The networks take images of 64 x 64 x 3; {whose} has {shape}. Resize them, or use --env.image-size 64.")
+        raise DiswmError(
+            f"The networks take images of 64 x 64 x 3; {whose} has {shape}. "
+            "Videos are resized by `diswm data convert`, a task by --env.image-size 64."
+        )
 
 
 def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -> bool:

@@ -9,6 +9,7 @@ import films
 import numpy as np
 import pytest
 import small
+from PIL import Image
 
 from diswm.contract import DiswmError
 from diswm.data import convert as converting
@@ -61,8 +62,17 @@ def test_long_films_are_cut_into_pieces_none_too_short_and_memory_holds_one(tmp_
         convert([tmp_path / str(count)], tmp_path / f"out{count}", Conversion(32))
         (found,) = contents(tmp_path / f"out{count}").values()
         assert [len(piece) for piece in found] == pieces
-        assert sum(found, []) == list(range(count))
+        assert [number for piece in found for number in piece] == list(range(count))
         assert [load_episode(path)["image"].shape[0] for path in list_episodes(tmp_path / f"out{count}")] == pieces
+
+
+def test_a_piece_is_written_before_the_next_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(converting, "MOST", 10)
+    monkeypatch.setattr(converting, "LEAST", 3)
+    picture = Image.fromarray(films.frames(1)[0])
+    decoded = []
+    pieces = converting._pieces((decoded.append(1) or picture for _ in range(100)), Conversion(16), {"size": None})
+    assert [(len(piece), len(decoded)) for piece in pieces] == [*((10, 13 + 10 * n) for n in range(9)), (10, 100)]
 
 
 def test_a_lower_rate_leaves_frames_out_and_is_in_the_manifest(tmp_path):
@@ -206,7 +216,7 @@ def test_what_breaks_a_conversion_off_leaves_nothing(tmp_path, monkeypatch, erro
         replace(old, new)
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else DiswmError, match="disk is full|^$"):
+    with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else DiswmError, match=r"disk is full|^$"):
         video_folder(tmp_path / "v", tmp_path / "cache")
     assert sum(str(path).endswith(".npz") for path in done) == 2
     assert small.tree(tmp_path) == before
@@ -261,7 +271,7 @@ def test_what_is_not_there_and_where_it_would_go(tmp_path):
     with pytest.raises(DiswmError, match="there is no such file or folder"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion())
     films.stills(tmp_path / "v", films.frames(3))
-    with pytest.raises(DiswmError, match="None of 1 clips can be used.*Leave --fps out"):
+    with pytest.raises(DiswmError, match=r"None of 1 clips can be used.*Leave --fps out"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion(fps=5))
     with pytest.raises(DiswmError, match="Name a cache folder"):
         Videos(tmp_path / "v", length=2)

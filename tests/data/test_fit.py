@@ -63,5 +63,5 @@ def test_which_frames_of_ten_are_kept(fps, target, kept):
 
 
 def test_a_rate_that_is_unknown_cannot_be_lowered():
-    with pytest.raises(DiswmError, match="has no frames per second.*for 5. Leave --fps out"):
+    with pytest.raises(DiswmError, match=r"has no frames per second.*for 5. Leave --fps out"):
         slower(None, 5)

@@ -149,7 +149,7 @@ def _write(
     about = {
         "source": [path.resolve().name for path in paths],
         "frames_per_row": 1,
-        "conversion": {**dataclasses.asdict(conversion), "fitted": FITS[conversion.fit]},
+        "conversion": dataclasses.asdict(conversion),
         "key": key,
     }
     piece = MOST * conversion.size**2 * 3
@@ -221,16 +221,23 @@ def _add(
 
 
 def _pieces(frames: Iterator[Image], conversion: Conversion, entry: dict[str, Any]) -> Iterator[Array]:
-    """Episodes (n, size, size, 3) of MOST frames, the last one of any number; notes the size of the first frame, and damage."""
-    kept: list[Array] = []
+    """Episodes (n, size, size, 3), overwritten by the next one; notes the size of the first frame, and damage.
+
+    They have MOST frames; what is left at the end is joined to the last one where it would be less than LEAST.
+    """
+    # One block for all: small arrays between the decoder's large ones would leave holes in memory, ten times their size.
+    block = np.empty((MOST + LEAST, conversion.size, conversion.size, 3), np.uint8)
+    count = 0
     try:
         for image in frames:
             entry["size"] = entry["size"] or list(image.size)
-            kept.append(square(image, conversion.size, conversion.fit))
-            if len(kept) == MOST + LEAST:
-                yield np.stack(kept[:MOST])
-                del kept[:MOST]
+            block[count] = square(image, conversion.size, conversion.fit)
+            count += 1
+            if count == len(block):
+                yield block[:MOST]
+                block[:LEAST] = block[MOST:]
+                count = LEAST
     except DiswmError as error:
         entry["damage"] = str(error)
-    if kept:
-        yield np.stack(kept)
+    if count:
+        yield block[:count]

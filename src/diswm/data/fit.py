@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Fit: TypeAlias = Literal["crop", "letterbox", "stretch"]
-FITS: dict[str, str] = {
-    "crop": "the centred square is kept, what is beside it is cut off",
-    "letterbox": "all is kept, with black bars",
-    "stretch": "all is kept, out of proportion",
-}
+FITS = ("crop", "letterbox", "stretch")
+"""The centred square alone; all of it, with black bars; all of it, out of proportion."""
 
 
 def square(image: Image, size: int, fit: str) -> Array:

@@ -10,7 +10,7 @@ import pytest
 from films import TOP, WRIST
 
 from diswm.contract import DiswmError
-from diswm.data.readers import open_source
+from diswm.data.readers import lerobot, open_source
 
 # Episodes of 7, 4 and 6 frames, the first two in one file; they begin at 0, 10 and 20, those of the wrist 5 later.
 EXPECTED = {
@@ -48,6 +48,12 @@ def test_the_frames_of_each_episode_and_camera(tmp_path, wrist, fps):
         (7, (32, 32), fps),
         (4, (32, 32), fps),
     ]
+
+
+def test_of_a_table_of_pictures_only_the_groups_with_the_episode_are_read(tmp_path):
+    path = films.lerobot(tmp_path, wrist="image") / "data" / "chunk-000" / "file-000.parquet"
+    with pq.ParquetFile(path) as table:  # 17 rows in groups of 4; episode 1 has rows 7 to 10
+        assert [lerobot._groups(table, number) for number in (0, 1, 2, 3)] == [[0, 1], [1, 2], [2, 3, 4], []]
 
 
 def test_a_missing_or_short_file_costs_its_episodes_alone(tmp_path):

@@ -44,6 +44,12 @@ def test_missing_parts_are_told(tmp_path):
         open_source(tmp_path / "c")
 
 
+def test_metadata_of_something_else_does_not_make_it_minari(tmp_path):
+    films.stills(tmp_path / "v", films.frames(3))
+    (tmp_path / "v" / "metadata.json").write_text("{")
+    assert films.opened(tmp_path / "v") == {"v/": [0, 1, 2]}
+
+
 def test_arrow_files_that_are_damaged_or_not_as_the_space_says_fail_alone(tmp_path):
     films.minari(tmp_path, "arrow", False)
     (tmp_path / "data" / "0" / "part-0.arrow").write_bytes(b"ARROW1 cut")

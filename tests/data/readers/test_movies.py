@@ -58,11 +58,15 @@ def test_a_film_that_was_taken_with_the_telephone_on_its_side_stands_upright(tmp
     assert image[24:, :20].mean() < 110
 
 
-def test_a_file_that_was_cut_off_gives_its_frames_and_says_so(tmp_path):
-    path = films.movie(tmp_path / "a.avi", np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8), codec="mpeg4")
+@pytest.mark.parametrize(
+    ("name", "codec", "words"),
+    [("a.avi", "mpeg4", r"ends after \d+ of the 30 frames that it"), ("a.mkv", "libx264", r"ends after [\d.]+ of the 3 seconds that it")],
+)
+def test_a_file_that_was_cut_off_gives_its_frames_and_says_so(tmp_path, name, codec, words):
+    path = films.movie(tmp_path / name, np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8), codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
     frames, found = films.only(path).frames(lambda index: True), 0
-    with pytest.raises(DiswmError, match=r"ends after \d+ of the 30 frames that it declares"):  # noqa: PT012
+    with pytest.raises(DiswmError, match=words):  # noqa: PT012
         for _ in frames:
             found += 1
     assert 10 <= found <= 20

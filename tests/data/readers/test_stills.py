@@ -60,7 +60,7 @@ def test_what_is_no_picture_is_named(tmp_path, monkeypatch):
 
 def test_one_picture_is_no_video(tmp_path):
     films.stills(tmp_path, films.frames(1))
-    with pytest.raises(DiswmError, match="is a single picture. Name the folder"):
+    with pytest.raises(DiswmError, match="is a single picture"):
         open_source(tmp_path / "0.png")
 
 

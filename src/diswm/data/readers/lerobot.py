@@ -164,7 +164,7 @@ def _pictures(path: Path, camera: str, number: int, length: int, keep: Keep) -> 
     """The frames of an episode from a data table, in which they are encoded pictures."""
     count = 0
     with load("pyarrow.parquet", path.name).ParquetFile(path) as table:
-        for batch in table.iter_batches(_ROWS, columns=["episode_index", camera]):
+        for batch in table.iter_batches(_ROWS, row_groups=_groups(table, number), columns=["episode_index", camera]):
             for index, row in enumerate(batch.column("episode_index").to_pylist()):
                 if row == number and count < length:
                     if keep(count):
@@ -173,6 +173,18 @@ def _pictures(path: Path, camera: str, number: int, length: int, keep: Keep) -> 
             if count == length:
                 return
     raise DiswmError(f"has {count} of its {length} frames in {path.name}")
+
+
+def _groups(table: Any, number: int) -> list[int]:
+    """The row groups that may hold an episode: the others are not read."""
+    found = []
+    for index in range(table.num_row_groups):
+        group = table.metadata.row_group(index)
+        columns = [group.column(place) for place in range(group.num_columns)]
+        facts = next((column.statistics for column in columns if column.path_in_schema == "episode_index"), None)
+        if facts is None or not facts.has_min_max or facts.min <= number <= facts.max:
+            found.append(index)
+    return found
 
 
 def _bytes(value: Any) -> bytes:

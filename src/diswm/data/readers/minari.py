@@ -5,6 +5,7 @@ Pictures are observations whose space is a box of bytes with two or three axes, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -30,8 +31,9 @@ _ADVICE = "Fetch the data set again, whole."
 def minari_folder(folder: Path) -> Path | None:
     """The folder with the metadata of a Minari data set: ``folder`` or its ``data``; None where there is none."""
     for inside in (folder, folder / "data"):
-        if (inside / MAIN).is_file() or ((inside / METADATA).is_file() and isinstance(_metadata(inside).get("data_format"), str)):
-            return inside
+        with contextlib.suppress(DiswmError):  # another program's metadata.json
+            if (inside / MAIN).is_file() or isinstance(_metadata(inside).get("data_format"), str):
+                return inside
     return None
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 # Containers alone: a playlist under the name of a video would open other files, or addresses.
 _OPTIONS = {"format_whitelist": "mov,mp4,avi,matroska,webm,mpeg,mpegts,mpegvideo", "protocol_whitelist": "file"}
-_SHORT = 0.9  # a file with fewer of the frames that it declares was cut off
+_SHORT = 0.9  # a file with less of what it declares was cut off
+_LAST = 0.5  # seconds that the last frame may be on show
 
 
 def movie(path: Path, name: str) -> Clip:
@@ -35,13 +36,16 @@ def movie_head(path: Path) -> Head:
 
 def _whole(path: Path, keep: Keep) -> Iterator[Image]:
     with _open(path) as (container, stream):
-        declared, count = stream.frames, 0
+        declared, seconds, count, last = stream.frames, (container.duration or 0) / 1e6, 0, 0.0
         for frame in container.decode(stream):
             if keep(count):
                 yield _picture(frame)
             count += 1
-    if count < _SHORT * declared:
-        raise DiswmError(f"ends after {count} of the {declared} frames that it declares")
+            last = frame.time or last
+        if declared and count < _SHORT * declared:
+            raise DiswmError(f"ends after {count} of the {declared} frames that it declares")
+        if not declared and last < _SHORT * (seconds - _LAST):  # as in mkv
+            raise DiswmError(f"ends after {last:.3g} of the {seconds:.3g} seconds that it declares")
 
 
 def part(path: Path, start: float, frames: int, fps: float, keep: Keep) -> Iterator[Image]:
