@@ -1,6 +1,7 @@
 """Conversions: every frame once, in bounded pieces; done once; whole or absent; bad clips named."""
 
 import errno
+import json
 import multiprocessing
 import os
 import shutil
@@ -109,6 +110,16 @@ def test_episodes_keep_their_labels_through_a_conversion_where_all_have_them(tmp
     films.stills(tmp_path / "clip", films.frames(3))
     convert([tmp_path / "v", tmp_path / "clip"], tmp_path / "both", Conversion(16))
     assert {tuple(load_episode(path)) for path in list_episodes(tmp_path / "both")} == {("image",)}
+
+
+def test_labels_follow_the_frames_that_a_lower_rate_keeps(tmp_path):
+    labels = np.arange(9, dtype=np.float32)[:, None]
+    save_episode(tmp_path / "v", {"image": films.frames(9), "factor.time": labels}, "0.npz")
+    (tmp_path / "v" / "manifest.json").write_text(json.dumps({"format": 1, "clips": [{"fps": 12, "files": ["0.npz"]}]}))
+    convert([tmp_path / "v"], tmp_path / "out", Conversion(16, fps=4))
+    (episode,) = [load_episode(path) for path in list_episodes(tmp_path / "out")]
+    assert films.numbers(episode["image"]) == [0, 3, 6]
+    assert episode["factor.time"][:, 0].tolist() == [0, 3, 6]
 
 
 def test_an_archive_is_converted_and_nothing_of_it_stays(tmp_path):
