@@ -40,10 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config"},
-    "api": PARTS | {"config", "methods", "ablations", "build", "exchange", "evaluations", "matrix", "runtime"},
+    "datasets": {"contract", "data", "trainers"},
+    "api": PARTS | {"config", "methods", "ablations", "build", "datasets", "exchange", "evaluations", "matrix", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
-    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments"},
+    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments"},
     "__main__": {"cli"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}

@@ -20,6 +20,7 @@ from diswm.contract import DiswmError, Env, Policy
 from diswm.data.disk import make_folder
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
+from diswm.datasets import converting, unpacking
 from diswm.envs.vector import InProcess
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
@@ -140,10 +141,7 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
             bar.total = total
             bar.update(done, "decoding")
 
-        def unpacking(done: int, total: int) -> None:
-            bar.update(0, f"unpacking, {done / total:.0%}")
-
-        videos = Videos(folders, on_progress=watch, on_unpack=unpacking, **settings)
+        videos = Videos(folders, on_progress=watch, on_unpack=unpacking(bar), on_clip=converting(bar), **settings)
     for name, reason in videos.skipped[:5]:
         console.print(f"left out {name}: {reason}", markup=False)
     if videos.skipped:
@@ -245,7 +243,10 @@ def _check_window(env: Any, config: TrainRun) -> None:
 
 def _check_images(shape: tuple[int, ...] | None, whose: str) -> None:
     if shape != (64, 64, 3):
-        raise DiswmError(f"The networks take images of 64 x 64 x 3; {whose} has {shape}. Resize them, or use --env.image-size 64.")
+        raise DiswmError(
+            f"The networks take images of 64 x 64 x 3; {whose} has {shape}. "
+            "Videos are resized by `diswm data convert`, a task by --env.image-size 64."
+        )
 
 
 def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -> bool:

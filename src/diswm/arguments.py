@@ -94,3 +94,50 @@ class DoctorArgs:
     """Whose replay must fit on the disk."""
     out: Path = Path("runs")
     """Where runs would go."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfoArgs:
+    """Say what a file or folder of videos is: clips, frames, sizes, rates, cameras, factors, what cannot be used and why.
+
+    By the headers: nothing is decoded or written.
+    """
+
+    path: Annotated[Path, "positional"]
+    """Video files, folders of frames, HDF5, LeRobot v3, Minari, .npz episodes, or an archive of such."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConvertArgs:
+    """Decode videos of any kind, once, into one data set for `diswm pretrain --videos`."""
+
+    sources: Annotated[tuple[Path, ...], "positional"]
+    """Files and folders of videos; several become one data set."""
+    out: Path
+    """Folder to write. It must not be there yet, unless as the result of the same conversion."""
+    size: int = 64
+    """Height and width of the frames; the presets learn from 64."""
+    fit: Literal["crop", "letterbox", "stretch"] = "crop"
+    """Keep the centred square, or all with black bars, or all out of proportion."""
+    fps: float | None = None
+    """Leave out frames of films that have more a second; all are kept unless given."""
+    camera: str | None = None
+    """Take the clips of this camera alone, where there are several (`diswm data info` names them)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPreviewArgs:
+    """Draw a few clips as a conversion would show them: .png a row of frames each, .gif moving."""
+
+    path: Annotated[Path, "positional"]
+    """What `diswm data info` takes."""
+    out: Path = Path("preview.png")
+    """File to write, .png or .gif."""
+    size: int = 64
+    """Height and width of the frames."""
+    fit: Literal["crop", "letterbox", "stretch"] = "crop"
+    """Keep the centred square, or all with black bars, or all out of proportion."""
+    fps: float | None = None
+    """Of a .gif: leave out frames of films that have more a second."""
+    camera: str | None = None
+    """Show the clips of this camera alone."""

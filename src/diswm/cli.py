@@ -15,12 +15,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diswm.arguments import DemoArgs, DoctorArgs, EvaluateArgs, ExportArgs, ImportArgs, ReportArgs, TraverseArgs
+from diswm.arguments import (
+    DataConvertArgs,
+    DataInfoArgs,
+    DataPreviewArgs,
+    DemoArgs,
+    DoctorArgs,
+    EvaluateArgs,
+    ExportArgs,
+    ImportArgs,
+    ReportArgs,
+    TraverseArgs,
+)
 from diswm.contract import DiswmError, did_you_mean, unknown
 
 VERBS = {
     "doctor": "what works on this machine, and the command that mends what does not",
     "collect": "collect distracting videos of a task",
+    "data": "look into videos of any kind, convert them, draw a preview: data info, data convert, data preview",
     "pretrain": "pretrain the disentangled video model on videos: the teacher",
     "train": "train an agent online, with what the teacher knows",
     "evaluate": "evaluate a trained agent on seen and unseen colours",
@@ -75,7 +87,7 @@ def _dispatch(verb: str, args: list[str]) -> int:
         raise unknown("verb", verb, VERBS)
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
-        "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo,
+        "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo, "data": _data,
         "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
@@ -250,6 +262,15 @@ def _nearest(words: str) -> str:
     return did_you_mean(found[1], re.findall(r"'([^']*)'", found[2])) if found else ""
 
 
+_EXAMPLES = {
+    "run": ("the folder of a run", "runs/demo/agent"),
+    "folder": ("the folder of released weights", "checkpoints/1000000"),
+    "path": ("a file or folder of videos", "films/"),
+    "sources": ("files or folders of videos first", "films/ more.hdf5 --out videos/films"),
+}
+"""By the name of what a small verb is about: what it is, and an example."""
+
+
 def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     hints = typing.get_type_hints(kind, include_extras=True)
     positional = [name for name, hint in hints.items() if "positional" in typing.get_args(hint)]
@@ -257,8 +278,8 @@ def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     args = args[1:] if positional and args and args[0] == f"--{positional[0]}" else args  # both `diswm report X` and `--run X`
     _check_flags(args, flags)
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
-        what, example = ("a run", "runs/demo/agent") if positional == ["run"] else ("released weights", "checkpoints/1000000")
-        raise DiswmError(f"`diswm {verb}` needs the folder of {what}: diswm {verb} {example}")
+        example = _EXAMPLES[positional[0]]
+        raise DiswmError(f"`diswm {verb}` needs {example[0]}: diswm {verb} {example[1]}")
     args = [f"--{positional[0]}", *args] if positional and args and not args[0].startswith("-") else args
     return _tyro(kind, verb, args)
 
@@ -306,6 +327,25 @@ def _export_checkpoint(args: list[str]) -> int:
     from diswm import api
 
     print(api.export_checkpoint(parsed.run, out=parsed.out or parsed.run / "export"))
+    return 0
+
+
+def _data(args: list[str]) -> int:
+    kinds: dict[str, type[Any]] = {"info": DataInfoArgs, "convert": DataConvertArgs, "preview": DataPreviewArgs}
+    verb, args = (args[0] if args else "--help"), args[1:]
+    if verb in ("-h", "--help"):
+        print("usage: diswm data info|convert|preview ...\n")
+        print("\n".join(f"  {name:<8} {(kind.__doc__ or '').splitlines()[0]}" for name, kind in kinds.items()))
+        return 0
+    if verb not in kinds:
+        raise unknown("verb", f"data {verb}", [f"data {name}" for name in kinds])
+    settings = dataclasses.asdict(_parse(kinds[verb], f"data {verb}", args))
+    from diswm import datasets
+
+    if verb == "info":
+        print(datasets.text(datasets.data_info(**settings)))
+    else:
+        print(datasets.data_convert(**settings) if verb == "convert" else datasets.data_preview(**settings))
     return 0
 
 

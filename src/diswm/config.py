@@ -41,7 +41,7 @@ class PretrainRun:
     """Pretrain the action-free, disentangled video model: the teacher."""
 
     videos: tuple[Path, ...] = ()
-    """Folders of videos, or archives of such (.tar, .tar.gz, .tar.xz)."""
+    """Videos of any kind that `diswm data info` takes: folders, files, archives. What is not in our format is converted once."""
     out: Path = Path("runs/teacher")
     """Run folder, runs/teacher_<method>_<seed> unless given. One that was begun is resumed."""
     method: str = "diswm"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import shutil
@@ -119,3 +120,32 @@ def whole_folder(path: Path, *, need: int, advice: str) -> Iterator[Path]:
             raise write_error(error, path.parent, need, advice) from error
         raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only process that makes ``path``: others wait here. Ends with the process, however it ends; no lock stays behind."""
+    lock = path.with_name(f".{path.name}.lock")
+    made = [folder for folder in path.parents if not folder.exists()]
+    while True:
+        make_folder(path.parent)
+        try:
+            file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # the one before has just removed the folder, too
+            continue
+        except OSError as error:
+            raise write_error(error, path.parent, 0, "Free some space.") from error
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # the one before has removed the file: there may be another of this name
+            if os.path.samestat(os.fstat(file), os.stat(lock)):
+                break
+        os.close(file)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(file)
+        with contextlib.suppress(OSError):  # as soon as one is not empty
+            for folder in made:
+                folder.rmdir()

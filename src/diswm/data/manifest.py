@@ -48,6 +48,12 @@ def expected_hashes(manifest: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: entry.get("sha256") if isinstance(entry, dict) else None for name, entry in entries.items()}
 
 
+def skipped_clips(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, reason) of what a conversion could not use."""
+    found = manifest.get("skipped")
+    return [(str(one[0]), str(one[1])) for one in found if isinstance(one, list) and len(one) == 2] if isinstance(found, list) else []
+
+
 def file_hash(path: Path) -> str:
     """sha256 of the file's bytes, 64 hex digits. DiswmError where it cannot be read."""
     try:
@@ -77,6 +83,7 @@ class VideoWriter:
                     "Choose another folder, or the settings that it was begun with."
                 )
         self._files: dict[str, dict[str, Any]] = {}
+        self._stamps: set[str] = set()
         self._image_shape: tuple[int, ...] | None = None
         self._factors: dict[str, int] | None = None
         for path in list_episodes(self.folder):
@@ -109,8 +116,7 @@ class VideoWriter:
 
     def _stamp(self, index: int) -> datetime.datetime:
         """The time in the name: second ``index`` of the year 2000, or the next one that is free."""
-        taken = {name[:15] for name in self._files}
-        while f"{(stamp := datetime.datetime(2000, 1, 1) + datetime.timedelta(seconds=index)):%Y%m%dT%H%M%S}" in taken:
+        while f"{(stamp := datetime.datetime(2000, 1, 1) + datetime.timedelta(seconds=index)):%Y%m%dT%H%M%S}" in self._stamps:
             index += 1
         return stamp
 
@@ -125,6 +131,7 @@ class VideoWriter:
     def _note(self, path: Path, shapes: Mapping[str, tuple[int, ...]], entry: dict[str, Any] | None = None) -> None:
         self._check_like(shapes, path.name)
         self._image_shape, self._factors = shapes["image"][1:], _factor_sizes(shapes)
+        self._stamps.add(path.name[:15])
         self._files[path.name] = entry or {"sha256": file_hash(path), "rows": shapes["image"][0]}
 
     def close(self) -> None:

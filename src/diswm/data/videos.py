@@ -18,17 +18,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from diswm.contract import FACTOR_PREFIX, Array, Batch, DiswmError, Episode
-from diswm.data.archives import data_folder
+from diswm.data.convert import Watch, video_folder
 from diswm.data.disk import make_folder, require_free, size, write_atomically, write_error
 from diswm.data.episodes import content_hash, list_episodes, load_episode, peek_episode, save_episode
-from diswm.data.manifest import VideoWriter, expected_hashes, file_hash, read_manifest
+from diswm.data.manifest import VideoWriter, expected_hashes, file_hash, read_manifest, skipped_clips
 from diswm.data.records import Records, draw_windows
 
 __all__ = ["VideoWriter", "Videos"]
 
 FORMAT = 1
 Progress = Callable[[int, int], None]
-_SCHEMA = "Expected .npz episodes with 'image' (rows, height, width, 3) uint8."
+_SCHEMA = "Expected .npz episodes with 'image' (rows, height, width, 3) uint8, or videos (`diswm data info` says what opens)."
 _ADVICE = "Point the cache at another disk, or use fewer videos."
 
 
@@ -78,14 +78,15 @@ class DiskFrames:
 
 class Videos:
     """Windows of the videos in ``folders``: each a folder of episodes, with or without manifest, a folder around such a one
-    (``train_eps``, as the released data sets have it), or an archive of it (.tar, .tar.gz, .tar.xz).
+    (``train_eps``, as the released data sets have it), an archive of it (.tar, .tar.gz, .tar.xz), or videos of any kind that
+    ``diswm.data.readers`` opens, which are converted first.
 
     ``length`` is the window in rows; at least one episode must be that long. ``cache`` is the folder for frames beyond
-    ``ram_bytes`` and for unpacked archives, which later runs use again. Damaged files among good ones are left out:
-    ``skipped`` lists (file, reason), and one warning counts them. ``on_progress(done, total)`` is called after each file,
-    ``on_unpack(done, total)`` with bytes of an archive. Raises DiswmError for folders that are missing, empty or hold nothing
-    readable, for archives that are damaged or hostile, for images of different sizes, and for frames that fit neither memory
-    nor disk.
+    ``ram_bytes``, for unpacked archives and for converted videos, which later runs use again. Damaged files among good ones are
+    left out: ``skipped`` lists (file, reason), and one warning counts them. ``on_progress(done, total)`` is called after each
+    file, ``on_unpack(done, total)`` with bytes of an archive, ``on_clip(done, total, frames)`` while clips are converted. Raises
+    DiswmError for folders that are missing, empty or hold nothing readable, for archives that are damaged or hostile, for images
+    of different sizes, and for frames that fit neither memory nor disk.
     """
 
     def __init__(
@@ -97,9 +98,10 @@ class Videos:
         ram_bytes: int = 2 << 30,
         on_progress: Progress | None = None,
         on_unpack: Progress | None = None,
+        on_clip: Watch | None = None,
     ) -> None:
         given = [folders] if isinstance(folders, str | Path) else folders
-        self.folders = [data_folder(Path(f), Path(cache) if cache else None, on_unpack) for f in given]
+        self.folders = [video_folder(Path(f), Path(cache) if cache else None, on_unpack, on_clip) for f in given]
         self.length = length
         self.skipped: list[tuple[str, str]] = []
         self.manifests: list[dict[str, Any]] = []
@@ -144,6 +146,7 @@ class Videos:
         for folder in self.folders:
             files, manifest = list_episodes(folder), read_manifest(folder)
             hashes = expected_hashes(manifest)
+            self.skipped += skipped_clips(manifest)
             missing = sorted(hashes.keys() - {path.name for path in files})
             self.skipped += [(str(folder / name), "is in the manifest but not in the folder") for name in missing]
             sources += [Source(path, hashes.get(path.name)) for path in files]

@@ -40,7 +40,7 @@ class Bar:
         if now - self._recent[-1][0] >= 1.0:
             self._recent.append((now, done))
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=done, text=f"{self._rate(now)}  {self.note}")
+            self._live.update(self._task, completed=done, total=self.total, text=f"{self._rate(now)}  {self.note}")
         elif now - self.said >= self.every:
             self.said = now
             console.print(f"{self.name}: {done:,}/{self.total:,}  {self._rate(now)}  {self._left(now)} left  {self.note}")

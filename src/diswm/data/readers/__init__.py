@@ -1,0 +1,94 @@
+"""Videos of any kind as clips: what a file or folder is, and the reader for it.
+
+Nothing is decoded here; the packages that decode (PyAV, h5py, pyarrow: the extras ``video`` and ``readers``) are imported when a
+clip is opened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from diswm.contract import DiswmError
+from diswm.data.archives import Progress, data_folder
+from diswm.data.readers import hdf5, lerobot, minari, movies, stills
+from diswm.data.readers.clip import Clip, Head, Source, natural, reason, walk
+from diswm.data.readers.stored import stored
+
+__all__ = ["Clip", "Head", "Source", "is_foreign", "open_source", "walk"]
+
+_EXPECTED = (
+    "Expected video files (mp4, avi, mov, mkv, webm, mpg), folders of frames (png, jpg), HDF5, a LeRobot v3 or Minari data set, "
+    "or .npz episodes, also as an archive (.tar, .tar.gz, .tar.xz)."
+)
+_SUFFIXES = (*movies.SUFFIXES, *stills.SUFFIXES, *hdf5.SUFFIXES)
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether ``path`` is to be converted before it is learned from: anything but .npz episodes, their archives, and nothing."""
+    if path.is_file():
+        return path.suffix.lower() in _SUFFIXES
+    if not path.is_dir():
+        return False
+    if lerobot.is_lerobot(path) or minari.minari_folder(path):
+        return True
+    suffixes = {file.suffix.lower() for file in walk(path)}
+    return ".npz" not in suffixes and not suffixes.isdisjoint(_SUFFIXES)
+
+
+def open_source(path: Path, cache: Path | None = None, on_unpack: Progress | None = None) -> Source:
+    """The clips of a file or folder; ``cache`` is where an archive is unpacked. DiswmError for what holds none."""
+    if not path.exists():
+        raise DiswmError(f"{path}: there is no such file or folder. {_EXPECTED}")
+    if not is_foreign(path):
+        if path.is_dir() and not any(file.suffix == ".npz" for file in walk(path)):
+            raise DiswmError(f"{path}: holds no videos. {_EXPECTED}")
+        source = stored(data_folder(path, cache, on_unpack))
+    elif path.is_dir() and lerobot.is_lerobot(path):
+        source = lerobot.lerobot(path)
+    elif path.is_dir() and (inside := minari.minari_folder(path)):
+        source = minari.minari(inside)
+    else:
+        source = _files(path)
+    if not source.clips:
+        name, why = source.skipped[0] if source.skipped else (path.name, "holds no clips")
+        raise DiswmError(f"{path}: nothing in it can be used. The first of {len(source.skipped)}: {name}: {why}")
+    return source
+
+
+def _files(path: Path) -> Source:
+    """Video files, HDF5 files and folders of frames, in any mixture."""
+    root = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path  # DAVIS: its other folders are masks
+    source, kinds, other = Source(""), Counter[str](), Counter[str]()
+    folders: dict[Path, list[Path]] = {}
+    for file in walk(root):
+        suffix = file.suffix.lower()
+        name = str(file.relative_to(root)) if path.is_dir() else file.name
+        if suffix in movies.SUFFIXES:
+            kinds["video files"] += 1
+            source.clips.append(movies.movie(file, name))
+        elif suffix in hdf5.SUFFIXES:
+            kinds["HDF5 files"] += 1
+            _hdf5(source, file, name)
+        elif suffix in stills.SUFFIXES:
+            folders.setdefault(file.parent, []).append(file)
+        else:
+            other[suffix or "without suffix"] += 1
+    if path.is_file() and folders:
+        raise DiswmError(f"{path}: is a single picture. Name the folder of frames that it is in.")
+    kinds["folders of frames"] = len(folders)
+    for folder, files in folders.items():
+        source.clips.append(stills.stills(files, f"{folder.relative_to(root)}/" if folder != root else f"{path.name}/"))
+    source.clips.sort(key=lambda clip: natural(clip.name))
+    source.kind, source.other = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count), other
+    return source
+
+
+def _hdf5(source: Source, file: Path, name: str) -> None:
+    try:
+        clips, skipped = hdf5.hdf5(file, name)
+    except Exception as error:  # damaged files make h5py raise errors of many kinds
+        source.skipped.append((name, str(reason(error))))
+    else:
+        source.clips += clips
+        source.skipped += skipped

@@ -1,0 +1,86 @@
+"""Video files, decoded with PyAV frame by frame."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diswm.contract import DiswmError
+from diswm.data.readers.clip import Clip, Head, Keep, check_pixels, load
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+# Containers alone: a playlist under the name of a video would open other files, or addresses.
+_OPTIONS = {"format_whitelist": "mov,mp4,avi,matroska,webm,mpeg,mpegts,mpegvideo", "protocol_whitelist": "file"}
+_SHORT = 0.9  # a file with less of what it declares was cut off
+_LAST = 0.5  # seconds that the last frame may be on show
+
+
+def movie(path: Path, name: str) -> Clip:
+    """A whole video file as a clip."""
+    return Clip(name, lambda: movie_head(path), lambda keep: _whole(path, keep))
+
+
+def movie_head(path: Path) -> Head:
+    """By the container's header; the number of frames may be a guess from the duration."""
+    with _open(path) as (container, stream):
+        rate = stream.average_rate or stream.guessed_rate
+        seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+        frames = stream.frames or (round(seconds * float(rate)) if rate and seconds > 0 else None)
+        return Head(frames or None, (stream.codec_context.width, stream.codec_context.height), float(rate) if rate else None)
+
+
+def _whole(path: Path, keep: Keep) -> Iterator[Image]:
+    with _open(path) as (container, stream):
+        declared, seconds, count, last = stream.frames, (container.duration or 0) / 1e6, 0, 0.0
+        for frame in container.decode(stream):
+            if keep(count):
+                yield _picture(frame)
+            count += 1
+            last = frame.time or last
+        if declared and count < _SHORT * declared:
+            raise DiswmError(f"ends after {count} of the {declared} frames that it declares")
+        if not declared and last < _SHORT * (seconds - _LAST):  # as in mkv
+            raise DiswmError(f"ends after {last:.3g} of the {seconds:.3g} seconds that it declares")
+
+
+def part(path: Path, start: float, frames: int, fps: float, keep: Keep) -> Iterator[Image]:
+    """The ``frames`` frames from ``start`` seconds on. DiswmError where the file ends before."""
+    with _open(path) as (container, stream):
+        container.seek(int(start / stream.time_base), stream=stream)  # to the key frame at or before it
+        count = 0
+        for frame in container.decode(stream):
+            index = round((frame.time - start) * fps)
+            if index >= frames:
+                break
+            if index >= 0:
+                count += 1
+                if keep(index):
+                    yield _picture(frame)
+    if count < frames:
+        raise DiswmError(f"has {count} of its {frames} frames in {path.name}")
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, Any]]:
+    av = load("av", path.name)
+    if not path.is_file():  # also keeps us from waiting on a pipe
+        raise DiswmError(f"there is no file {path}")
+    with av.open(str(path.resolve()), options=_OPTIONS) as container:
+        if not container.streams.video:
+            raise DiswmError("holds no video, only " + (", ".join(stream.type for stream in container.streams) or "nothing"))
+        stream = container.streams.video[0]
+        check_pixels(stream.codec_context.width, stream.codec_context.height)
+        stream.thread_type = "AUTO"
+        yield container, stream
+
+
+def _picture(frame: Any) -> Image:
+    """As it is meant to be seen: telephones store films on their side, with a note."""
+    check_pixels(frame.width, frame.height)
+    image: Image = frame.to_image()
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image

@@ -1,0 +1,124 @@
+"""`diswm data` and `diswm pretrain --videos` on videos of any kind, as a user types them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import films
+import pytest
+import small
+
+import diswm
+from diswm import api
+from diswm.cli import main
+from diswm.data.manifest import read_manifest
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def films_folder(tmp_path: Path) -> Path:
+    """A film, a folder of frames and a file that is neither."""
+    films.movie(tmp_path / "v" / "a.mp4", films.frames(12, height=64, width=96))
+    films.stills(tmp_path / "v" / "b", films.frames(8))
+    (tmp_path / "v" / "bad.avi").write_text("no film")
+    return tmp_path / "v"
+
+
+def test_info_says_what_there_is(films_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = small.tree(films_folder.parent)
+    assert main(["data", "info", str(films_folder)]) == 0
+    assert small.tree(films_folder.parent) == before
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[:6] == [
+        str(films_folder),
+        "kind 2 video files, 1 folders of frames",
+        "clips 2",
+        "frames 20",
+        "sizes 96 x 64 (1), 32 x 32 (1)",
+        "fps 10 (1), unknown (1)",
+    ]
+    assert lines[6].startswith("skipped bad.avi: cannot be read")
+    assert diswm.data_info(films_folder)["frames"] == 20
+
+
+def test_convert_and_convert_again(films_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = films_folder.parent / "out"
+    args = ["data", "convert", str(films_folder), "--out", str(out), "--size", "16", "--fit", "letterbox"]
+    assert main(args) == 0
+    said = capsys.readouterr().out
+    assert "left out bad.avi: cannot be read" in said
+    assert f"{out}: 2 clips, 20 frames in 2 episodes" in said
+    assert read_manifest(out)["image_shape"] == [16, 16, 3]
+    before = small.tree(out)
+    assert main(args) == 0
+    assert "nothing is to be done" in capsys.readouterr().out
+    assert small.tree(out) == before
+    assert diswm.data_convert([films_folder], out, size=16, fit="letterbox") == out
+
+
+def test_preview_writes_a_picture(films_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "preview", str(films_folder), "--out", str(tmp_path / "p.gif")]) == 0
+    assert f"{tmp_path / 'p.gif'}: a.mp4, b/" in capsys.readouterr().out
+    assert (tmp_path / "p.gif").read_bytes().startswith(b"GIF8")
+    assert diswm.data_preview(films_folder, tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pretraining_on_films_decodes_them_once(
+    films_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert api.pretrain(small.pretrain_config(tmp_path / "runs" / "a", films_folder, pretrain__updates=2))
+    assert "left out bad.avi: cannot be read" in capsys.readouterr().out
+    (folder,) = (path for path in (tmp_path / "runs" / "cache").iterdir() if path.is_dir())
+    assert [clip["rows"] for clip in read_manifest(folder)["clips"]] == [12, 8]
+    before = small.tree(folder)
+    monkeypatch.setitem(sys.modules, "av", None)  # what would decode again fails
+    assert api.pretrain(small.pretrain_config(tmp_path / "runs" / "b", films_folder, pretrain__updates=2))
+    assert small.tree(folder) == before
+    assert [path.name for path in (tmp_path / "runs" / "cache").iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for args in (["data"], ["data", "--help"]):
+        assert main(args) == 0
+        out = capsys.readouterr().out
+        assert all(f"  {verb} " in out for verb in ("info", "convert", "preview"))
+    for verb, flag in [("info", "--path"), ("convert", "--fit"), ("preview", "--out")]:
+        with pytest.raises(SystemExit) as end:
+            main(["data", verb, "--help"])
+        assert not end.value.code
+        assert flag in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["data", "convrt"], "no verb 'data convrt'. Did you mean data convert"),
+        (["data", "info"], "`diswm data info` needs a file or folder of videos"),
+        (["data", "convert", "--out", "o"], "needs files or folders of videos first"),
+        (["data", "convert", "nowhere", "--out", "o"], "nowhere: there is no such file or folder"),
+        (["data", "info", "nowhere"], "nowhere: there is no such file or folder. Expected video files"),
+        (["data", "convert", "nowhere"], "--out"),
+        (["data", "convert", "nowhere", "--out", "o", "--fit", "crp"], "Did you mean crop"),
+        (["data", "preview", "nowhere", "--size", "x"], "x"),
+        (["pretrain", "--videos", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_take_one_line(refused: Refused, args: list[str], words: str) -> None:
+    assert words in refused(*args)
+
+
+def test_only_bad_films_are_refused_with_nothing_written(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "a.mp4").touch()
+    assert "None of 1 clips can be used" in refused("data", "convert", tmp_path / "v", "--out", tmp_path / "o")
+    assert "None of 1 clips can be used" in refused("pretrain", "--videos", tmp_path / "v", "--out", tmp_path / "runs" / "t")
+
+
+def test_no_decoder_is_loaded_before_it_is_needed() -> None:
+    code = "import sys, diswm.api, diswm.cli, diswm.datasets; print(sorted({'av', 'h5py', 'pyarrow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
