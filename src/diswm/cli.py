@@ -183,6 +183,8 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
         f"Shown below are the values of preset {chosen or DEFAULT}."
     )
     parsed = _tyro(type(config), verb, args, default=config, description=text)
+    if texts.get("distract") and parsed.env.settled().distract.colours != parsed.env.distract.colours:
+        raise DiswmError(f"{parsed.env.task} is shown as it is: it cannot show the distraction colour. Leave it out.")
     explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
     return parsed, explicit
 

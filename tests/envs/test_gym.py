@@ -53,8 +53,8 @@ def test_the_whole_picture_is_stretched_to_the_square() -> None:
     assert (np.abs(columns - columns[:1]) <= 1).all()
     middles = [columns[32, int(64 * (k + 0.5) / 3)] for k in range(3)]
     assert middles == [255 if k == lit else 30 for k in range(3)]
-    edge = columns[32, 20:23] if lit < 2 else columns[32, 41:44]
-    assert ((edge > 30) & (edge < 255)).any() or lit == 2, "an edge between two pixels is smoothed"
+    # Edges lie at 21.3 and 42.7, within a pixel: it gets a grey in between.
+    assert ((columns[32] > 60) & (columns[32] < 220)).any(), "edges are smoothed"
     env.close()
 
 
@@ -122,7 +122,12 @@ def test_an_episode_is_a_function_of_seed_and_actions() -> None:
     assert not np.array_equal(first["state"], roll(env, 8, actions)["state"])
     starts = [tuple(env.reset()[1]["state"]) for _ in range(8)]
     assert len(set(starts)) > 1, "resets without a seed go on"
-    assert 0 <= env.scene._env.unwrapped.seed < 2**31
+    seeds = []
+    for seed in range(20):
+        env.reset(seed=seed)
+        seeds.append(env.scene._env.unwrapped.seed)
+    assert len(set(seeds)) == 20
+    assert 0 <= min(seeds) < max(seeds) < 2**31
     env.close()
 
 

@@ -104,5 +104,6 @@ def test_the_released_layout_has_no_place_for_choices(run: Path, tmp_path: Path)
 def test_the_command_line_refuses_in_one_line(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "Did you mean CartPole-v1" in refused("train", "no_distill", "--task", "gym/CartPol-v1")
     assert "background" in refused("train", "no_distill", "--task", DOORS, "--distract", "background:noise")
+    assert "cannot show the distraction colour" in refused("train", "no_distill", "--task", DOORS, "--distract", "set1")
     assert "nothing to see" in refused("collect", "--task", "gym/worlds:Unseen-v0")
     assert not (tmp_path / "runs").exists()
