@@ -35,14 +35,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": PARTS | {"config"},
     "ablations": PARTS | {"config", "methods"},
     "presets": PARTS | {"config"},
-    "build": PARTS | {"config", "methods"},
+    "hub": {"contract"},
+    "build": PARTS | {"config", "methods", "hub"},
+    "portable": PARTS | {"config", "build", "hub", "report"},
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "evaluations": PARTS | {"config"},
     "api": PARTS | {"config", "methods", "ablations", "build", "exchange", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
-    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments"},
+    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments", "portable"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {

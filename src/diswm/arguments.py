@@ -73,6 +73,28 @@ class ExportArgs:
 
 
 @dataclasses.dataclass(frozen=True)
+class OnnxArgs:
+    """Write a run for use without diswm: ONNX graphs, safetensors, its settings and a model card. Needs the extra `export`."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    out: Path | None = None
+    """Folder to write, <run>/onnx unless given. It must not be there yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PushArgs:
+    """Export a run to a model hub, whence diswm.load("hub:user/name") takes it. Needs the extras `export` and `hub`."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    repo_id: Annotated[str, "positional"]
+    """user/name; it is made if it is not there yet."""
+    private: bool = False
+    """Make it for yourself alone."""
+
+
+@dataclasses.dataclass(frozen=True)
 class DemoArgs:
     """Collect, pretrain, distil, finetune, evaluate, report: the whole job, small. Stopped, the same command goes on."""
 

@@ -15,7 +15,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diswm.arguments import DemoArgs, DoctorArgs, EvaluateArgs, ExportArgs, ImportArgs, ReportArgs, TraverseArgs
+from diswm.arguments import (
+    DemoArgs,
+    DoctorArgs,
+    EvaluateArgs,
+    ExportArgs,
+    ImportArgs,
+    OnnxArgs,
+    PushArgs,
+    ReportArgs,
+    TraverseArgs,
+)  # fmt: skip
 from diswm.contract import DiswmError, did_you_mean, unknown
 
 VERBS = {
@@ -26,6 +36,8 @@ VERBS = {
     "evaluate": "evaluate a trained agent on seen and unseen colours",
     "traverse": "decode what each dimension of a run's code changes",
     "report": "write a run's page: pictures and numbers",
+    "export": "write a run as ONNX, safetensors and a model card",
+    "push": "export a run to a model hub",
     "import-checkpoint": "turn the weights of the authors' release into a run",
     "export-checkpoint": "write a run's weights as the authors' release has them",
     "demo": "the whole job on two CPU cores, in about ten minutes",
@@ -76,7 +88,7 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo,
-        "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
+        "export": _export, "push": _push, "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
 
@@ -236,10 +248,13 @@ def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     args = args[1:] if positional and args and args[0] == f"--{positional[0]}" else args  # both `diswm report X` and `--run X`
     _check_flags(args, flags)
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
-        what, example = ("a run", "runs/demo/agent") if positional == ["run"] else ("released weights", "checkpoints/1000000")
+        what, example = ("a run", "runs/demo/agent") if positional[0] == "run" else ("released weights", "checkpoints/1000000")
         raise DiswmError(f"`diswm {verb}` needs the folder of {what}: diswm {verb} {example}")
-    args = [f"--{positional[0]}", *args] if positional and args and not args[0].startswith("-") else args
-    return _tyro(kind, verb, args)
+    named: list[str] = []
+    while len(named) < 2 * len(positional) and args and not args[0].startswith("-"):
+        named += [f"--{positional[len(named) // 2].replace('_', '-')}", args[0]]
+        args = args[1:]
+    return _tyro(kind, verb, [*named, *args])
 
 
 def _evaluate(args: list[str]) -> int:
@@ -263,6 +278,22 @@ def _report(args: list[str]) -> int:
     from diswm.report import write_report
 
     print(write_report(parsed.run, out=parsed.out))
+    return 0
+
+
+def _export(args: list[str]) -> int:
+    parsed = _parse(OnnxArgs, "export", args)
+    from diswm import portable
+
+    print(portable.export(parsed.run, out=parsed.out or parsed.run / "onnx"))
+    return 0
+
+
+def _push(args: list[str]) -> int:
+    parsed = _parse(PushArgs, "push", args)
+    from diswm import portable
+
+    print(portable.push(parsed.run, parsed.repo_id, private=parsed.private))
     return 0
 
 
