@@ -40,11 +40,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "portable": PARTS | {"config", "build", "hub", "report"},
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
+    "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
     "evaluations": PARTS | {"config"},
     "api": PARTS | {"config", "methods", "ablations", "build", "exchange", "evaluations", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
-    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments", "portable"},
+    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "demo", "report", "doctor", "arguments", "portable", "explorer"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
 WHY = {

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "collect", "diagnose", "evaluate", "export", "export_checkpoint", "import_checkpoint", "load", "pretrain", "push", "run_demo", "train",
-    "traverse", "write_report",
+    "collect", "diagnose", "evaluate", "explore", "export", "export_checkpoint", "import_checkpoint", "load", "pretrain", "push",
+    "run_demo", "train", "traverse", "write_report",
 ]  # fmt: skip
 
 # Verbs that are not in api, most of them as their own names are modules.
 _ELSEWHERE = {
     "diagnose": ("doctor", "diagnose"),
+    "explore": ("explorer", "explore"),
     "export": ("portable", "export"),
     "push": ("portable", "push"),
     "run_demo": ("demo", "demo"),
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from diswm.api import collect, evaluate, export_checkpoint, import_checkpoint, load, pretrain, train, traverse
     from diswm.demo import demo as run_demo
     from diswm.doctor import diagnose
+    from diswm.explorer import explore
     from diswm.portable import export, push
     from diswm.report import write_report
 

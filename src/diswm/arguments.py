@@ -44,6 +44,22 @@ class ReportArgs:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExploreArgs:
+    """Write a page to play with a run's code (explore.html, self-contained), and open it. A second run is shown beside it."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    other: Annotated[Path | None, "positional"] = None
+    """Folder of a second run."""
+    out: Path | None = None
+    """An .html file or a folder; the run's own folder unless given."""
+    videos: Path | None = None
+    """Take frames from this folder or archive of videos instead of the run's own data."""
+    show: bool = True
+    """Open the page where there is a screen; --no-show only writes it."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ImportArgs:
     """Turn the weights of the authors' release into a run: a video model, with actor.pt an agent. Either serves as --teacher.
 

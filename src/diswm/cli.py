@@ -19,6 +19,7 @@ from diswm.arguments import (
     DemoArgs,
     DoctorArgs,
     EvaluateArgs,
+    ExploreArgs,
     ExportArgs,
     ImportArgs,
     OnnxArgs,
@@ -38,6 +39,7 @@ VERBS = {
     "report": "write a run's page: pictures and numbers",
     "export": "write a run as ONNX, safetensors and a model card",
     "push": "export a run to a model hub",
+    "explore": "write and open a page to play with: a slider for each dimension of the code",
     "import-checkpoint": "turn the weights of the authors' release into a run",
     "export-checkpoint": "write a run's weights as the authors' release has them",
     "demo": "the whole job on two CPU cores, in about ten minutes",
@@ -88,7 +90,8 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo,
-        "export": _export, "push": _push, "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
+        "export": _export, "push": _push, "explore": _explore,
+        "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
 
@@ -294,6 +297,14 @@ def _push(args: list[str]) -> int:
     from diswm import portable
 
     print(portable.push(parsed.run, parsed.repo_id, private=parsed.private))
+    return 0
+
+
+def _explore(args: list[str]) -> int:
+    parsed = _parse(ExploreArgs, "explore", args)
+    from diswm import explorer
+
+    print(explorer.explore(parsed.run, parsed.other, out=parsed.out, videos=parsed.videos, show=parsed.show))
     return 0
 
 
