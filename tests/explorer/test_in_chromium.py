@@ -19,7 +19,7 @@ from PIL import Image
 from diswm.build import load_learner
 from diswm.contract import Array, DiswmError
 from diswm.explorer import page
-from diswm.explorer.webruntime import read_runtime
+from diswm.explorer.webruntime import WebRuntime, read_runtime
 from diswm.portable.graphs import Picture
 
 pytestmark = pytest.mark.skipif(chromium.PATH is None, reason="no chromium here (Debian: apt-get install chromium)")
@@ -91,11 +91,12 @@ def test_the_page_encodes_and_draws_as_pytorch_does(
         with torch.no_grad():
             np.testing.assert_allclose(code(browser, panel), world.encode(torch.from_numpy(frame[None])).mean[0], atol=1e-4)
             drawn = []
-            for _ in range(3):
+            for scale in (0, -3, 3):
+                dims = bundles[panel]["dims"]
+                browser.js(f"explorer.panels[{panel}].set({json.dumps([dim['mean'] + scale * dim['spread'] for dim in dims])})")
                 drawn.append(pixels(browser, panel))
                 want = Picture(world)(torch.from_numpy(code(browser, panel)[None]))[0].numpy()
                 assert distance(drawn[-1], want) <= 2
-                browser.js(f"explorer.panels[{panel}].element.querySelector('.random').click()")
             assert min(distance(drawn[0], drawn[1]), distance(drawn[0], drawn[2])) > 20, "pictures that are all alike show nothing"
 
 
@@ -175,6 +176,22 @@ def test_the_code_is_copied_as_numbers(browser: chromium.Chromium, pages: dict[s
     settled(browser, "globalThis.copied")
     np.testing.assert_allclose(json.loads(browser.js("copied")), code(browser), rtol=1e-5)
     assert browser.js("document.querySelector('#status').textContent") == "The code is copied."
+
+
+def test_sliders_stand_below_their_own_pictures(browser: chromium.Chromium, pages: dict[str, Path]) -> None:
+    """Also where the other run has more of them."""
+    browser.show(pages["two"])
+    browser.js("explorer.panels[1].element.querySelectorAll('.dim').forEach((dim, index) => { dim.hidden = index > 0; })")
+    gap = "((e) => e.querySelector('.dims').getBoundingClientRect().top - e.querySelector('.stage').getBoundingClientRect().bottom)"
+    assert [round(browser.js(f"{gap}(explorer.panels[{index}].element)")) for index in (0, 1)] == [20, 20]
+
+
+def test_a_page_that_cannot_run_says_so(shared: chromium.Chromium, bundles: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "broken.html").write_text(page.document(bundles[:1], WebRuntime(b"export const env = { wasm: {} };", b"no wasm")))
+    shared.show(tmp_path / "broken.html")
+    assert shared.js("explorer.failed()") is True
+    assert "The page cannot go on: " in shared.js("document.querySelector('#status').textContent")
+    assert shared.js("[...document.querySelectorAll('button, input')].every((element) => element.disabled)") is True
 
 
 @pytest.mark.parametrize("name", ["one", "two"])

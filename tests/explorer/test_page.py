@@ -71,7 +71,7 @@ def test_the_name_of_a_run_is_shown_and_never_obeyed(bundles: list[dict[str, Any
 def test_a_run_is_bundled_with_its_frames_and_factors(bundles: list[dict[str, Any]], videos: Path) -> None:
     agent, teacher = bundles
     assert agent["title"] == "toy"
-    assert teacher["title"] == "Video model of toy"
+    assert teacher["title"] == "videos of toy"
     assert agent["source"] == "16 episodes of toy in which the agent acts, 32 frames each"
     assert teacher["source"] == f"512 frames of {videos.name}"
     assert (agent["missing"], teacher["missing"]) == ("", "")

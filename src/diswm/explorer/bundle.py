@@ -41,7 +41,7 @@ def bundle(folder: Path, videos: Path | None) -> dict[str, Any]:
     agent = head["kind"] == "train"
     return {
         "name": folder.resolve().name,
-        "title": summary["task"] if agent else f"Video model of {summary['source']}",
+        "title": summary["task"] if agent else f"videos of {summary['source']}",
         "route": f"{summary['method']}, {'an agent' if agent else 'pretrained on videos'}",
         "source": frames.source,
         "missing": frames.missing,

@@ -11,13 +11,13 @@ let ort = null;
 let failed = false;
 let said = 0;
 
-function say(text, bad = false) {
+function say(text, bad = false, time = 2500) {
   if (failed) return;
   failed = bad;
   status.textContent = text;
   status.classList.toggle("failed", bad);
   clearTimeout(said);
-  if (!bad) said = setTimeout(() => { status.textContent = ""; }, 2500);
+  if (!bad) said = setTimeout(() => { status.textContent = ""; }, time);
 }
 
 function fail(error) {
@@ -183,7 +183,11 @@ class Panel {
     this.dirty = false;
     const before = performance.now();
     const rgb = await this.decode(this.code);
-    find(".time", this.element).textContent = `${(performance.now() - before).toFixed(1)} ms`;
+    const after = performance.now();
+    if (this.count && after - (this.told ?? -Infinity) > 250) { // not the first, which takes longer; often enough to read
+      find(".time", this.element).textContent = `${(after - before).toFixed(1)} ms`;
+      this.told = after;
+    }
     const image = new ImageData(SIDE, SIDE);
     for (let i = 0; i < SIDE * SIDE; i++) {
       for (let c = 0; c < 3; c++) image.data[4 * i + c] = rgb[3 * i + c];
@@ -208,7 +212,8 @@ async function copy(text) {
     field.select();
     const done = document.execCommand("copy");
     field.remove();
-    say(done ? "The code is copied." : text);
+    if (done) say("The code is copied.");
+    else say(text, false, 20000); // to be selected by hand
   }
 }
 
