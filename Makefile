@@ -12,6 +12,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.diswm-setup
+ORT_WEB := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' src/diswm/explorer/webruntime.py)
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input $(PIP_ARGS)
 
 .PHONY: help setup demo test lint clean
@@ -62,9 +63,16 @@ $(STAMP): pyproject.toml
 	    missing="$${missing:+$$missing;}  drawer: the tasks drawer_open and drawer_close"; fi; \
 	else \
 	  missing="  dmc, and with it warp and drawer: no simulated robots; the toy world, videos, metrics and reports still work"; fi; \
+	echo "setup: fetching what runs the networks in the page of diswm explore (onnxruntime-web, by npm)"; \
+	mkdir -p $(VENV)/share/diswm; page=""; \
+	if [ -f $(VENV)/share/diswm/onnxruntime-web-$(ORT_WEB).tgz ] || { command -v npm >/dev/null && \
+	  npm pack --silent onnxruntime-web@$(ORT_WEB) --pack-destination $(VENV)/share/diswm >/dev/null; }; then \
+	  done="$$done, explorer's page"; else \
+	  page="  explorer's page: diswm explore does not work; it needs npm (Node.js), once"; fi; \
 	{ printf 'setup: installed in $(VENV): %s, diswm, development tools%s\n' \
 	    "$$($(BIN)/python -c 'import torch; print("torch", torch.__version__)')" "$$done"; \
-	  if [ -n "$$missing" ]; then printf "setup: not installed (see pip's words above; try again with: make -B setup)\n%s\n" "$$missing"; \
+	  if [ -n "$$missing$$page" ]; then \
+	    printf "setup: not installed (see the words above; try again with: make -B setup)\n"; printf '%s\n' "$$missing" "$$page" | grep .; \
 	  else echo "setup: nothing is missing"; fi; } > $(STAMP).part; \
 	mv $(STAMP).part $(STAMP)
 

@@ -35,16 +35,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": PARTS | {"config"},
     "ablations": PARTS | {"config", "methods"},
     "presets": PARTS | {"config"},
-    "build": PARTS | {"config", "methods"},
+    "hub": {"contract"},
+    "build": PARTS | {"config", "methods", "hub"},
+    "portable": PARTS | {"config", "build", "hub", "report"},
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
+    "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config"},
     "datasets": {"contract", "data", "trainers"},
     "api": PARTS | {"config", "methods", "ablations", "build", "datasets", "exchange", "evaluations", "matrix", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
-    "cli": PARTS | {"config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments"},
+    "cli": PARTS
+    | {
+        *("config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
+        *("portable", "explorer"),
+    },
+    "parsing": {"contract"},
     "__main__": {"cli"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}

@@ -13,21 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "collect", "data_convert", "data_info", "data_preview", "diagnose", "evaluate", "export_checkpoint", "import_checkpoint", "load",
-    "pretrain", "run_demo", "train", "traverse", "write_report",
+    "collect", "data_convert", "data_info", "data_preview", "diagnose", "evaluate", "explore", "export", "export_checkpoint",
+    "import_checkpoint", "load", "pretrain", "push", "run_demo", "train", "traverse", "write_report",
 ]  # fmt: skip
 
-# Verbs that are not in api, and those whose own names are modules.
+# Verbs that are not in api, most of them as their own names are modules.
 _ELSEWHERE = {
-    "diagnose": ("doctor", "diagnose"), "run_demo": ("demo", "demo"), "write_report": ("report", "write_report"),
+    "diagnose": ("doctor", "diagnose"),
+    "explore": ("explorer", "explore"),
+    "export": ("portable", "export"),
+    "push": ("portable", "push"),
+    "run_demo": ("demo", "demo"),
+    "write_report": ("report", "write_report"),
     **{name: ("datasets", name) for name in ("data_convert", "data_info", "data_preview")},
-}  # fmt: skip
+}
 
 if TYPE_CHECKING:
     from diswm.api import collect, evaluate, export_checkpoint, import_checkpoint, load, pretrain, train, traverse
     from diswm.datasets import data_convert, data_info, data_preview
     from diswm.demo import demo as run_demo
     from diswm.doctor import diagnose
+    from diswm.explorer import explore
+    from diswm.portable import export, push
     from diswm.report import write_report
 
 

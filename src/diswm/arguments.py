@@ -46,6 +46,22 @@ class ReportArgs:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExploreArgs:
+    """Write a page to play with a run's code (explore.html, self-contained), and open it. A second run is shown beside it."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    other: Annotated[Path | None, "positional"] = None
+    """Folder of a second run."""
+    out: Path | None = None
+    """An .html file or a folder; the run's own folder unless given."""
+    videos: Path | None = None
+    """Take frames from this folder or archive of videos instead of the run's own data."""
+    show: bool = True
+    """Open the page where there is a screen; --no-show only writes it."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ImportArgs:
     """Turn the weights of the authors' release into a run: a video model, with actor.pt an agent. Either serves as --teacher.
 
@@ -72,6 +88,28 @@ class ExportArgs:
     """Folder of a run of `diswm pretrain`, `diswm train` or `diswm import-checkpoint`."""
     out: Path | None = None
     """Folder to write, <run>/export unless given. It must not be there yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OnnxArgs:
+    """Write a run for use without diswm: ONNX graphs, safetensors, its settings and a model card. Needs the extra `export`."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    out: Path | None = None
+    """Folder to write, <run>/onnx unless given. It must not be there yet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PushArgs:
+    """Export a run to a model hub, whence diswm.load("hub:user/name") takes it. Needs the extras `export` and `hub`."""
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    repo_id: Annotated[str, "positional"]
+    """user/name; it is made if it is not there yet."""
+    private: bool = False
+    """Make it for yourself alone."""
 
 
 @dataclasses.dataclass(frozen=True)

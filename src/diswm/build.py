@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from diswm.agents import Dreamer, WorldLearner
 from diswm.config import PretrainRun, TrainRun, flat, from_dict
 from diswm.contract import DiswmError
+from diswm.hub import WEIGHTS, local
 from diswm.methods import method
 from diswm.model.world import ModelConfig, WorldModel
-from diswm.trainers.checkpoint import last_checkpoint, load_model
+from diswm.trainers.checkpoint import last_checkpoint, load_model, load_networks
 from diswm.trainers.run import read_config
 
 
 def load(run: Path | str, device: str = "cpu") -> Dreamer:
     """The agent of a run of `diswm train`: ``agent.reset(); action = agent.act(image)``.
 
-    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1] or one-hot. DiswmError where the folder holds no trained agent.
+    image uint8 (64, 64, 3) -> action float32 (A,) in [-1, 1] or one-hot. ``run`` may be what `diswm export` made of one, also on a
+    model hub: ``hub:user/name``. DiswmError where there is no trained agent.
     """
-    folder = Path(run)
+    folder = local(run)
     head = read_config(folder, "train")
     config = from_dict(TrainRun, head["config"])
-    weights = load_model(checkpoint(folder))
-    agent = Dreamer(
-        config.model, _actions(weights, config.model), config.learner, config.dreamer, config.weights, config.anneal,
-        discrete=head.get("discrete", False), seed=config.seed, device=device,
-    )  # fmt: skip
-    agent.load_networks(weights)
+    weights = networks(folder)
+    with _fitting(folder):
+        agent = Dreamer(
+            config.model, _actions(weights, config.model), config.learner, config.dreamer, config.weights, config.anneal,
+            discrete=head.get("discrete", False), seed=config.seed, device=device,
+        )  # fmt: skip
+        agent.load_networks(weights)
     return agent
+
+
+@contextlib.contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """DiswmError where weights do not fit the networks that their config describes."""
+    try:
+        yield
+    except (KeyError, RuntimeError) as error:
+        said = next(line.strip() for line in f"{error}\n{type(error).__name__}".splitlines() if line.strip())
+        raise DiswmError(f"{folder}: its weights are not those of its config.json ({said}). Take both from one run.") from error
+
+
+def networks(folder: Path) -> dict[str, Any]:
+    """The networks' state dicts of a run, or of what `diswm export` made of one."""
+    exported = folder / WEIGHTS
+    return load_networks(exported) if exported.is_file() else load_model(checkpoint(folder))
 
 
 def checkpoint(folder: Path) -> Path:
@@ -43,12 +64,12 @@ def checkpoint(folder: Path) -> Path:
 
 def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
     """The video model of a run of `diswm pretrain`, or the one inside an imported agent (its actions fall away), frozen."""
-    folder = Path(run)
+    folder = local(run)
     found = read_config(folder)
     agent = found["kind"] == "train" and "imported" in found
     found = found if agent else read_config(folder, "pretrain")
     model = (from_dict(TrainRun, found["config"]) if agent else from_dict(PretrainRun, found["config"])).model
-    weights = load_model(checkpoint(folder))["world"]
+    weights = networks(folder)["world"]
     weights = {name: value for name, value in weights.items() if not name.startswith("heads.")}
     weights["rssm.inp.weight"] = weights["rssm.inp.weight"][:, : model.stoch]
     world = WorldModel(model, 0)
@@ -145,5 +166,5 @@ def load_learner(folder: Path, device: str) -> WorldLearner:
         return load(folder, device)
     config = from_dict(PretrainRun, found["config"])
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=config.seed, device=device)
-    learner.world.load_state_dict(load_model(checkpoint(folder))["world"])
+    learner.world.load_state_dict(networks(folder)["world"])
     return learner

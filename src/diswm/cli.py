@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
-import io
-import itertools
 import os
 import re
 import sys
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +18,16 @@ from diswm.arguments import (
     DemoArgs,
     DoctorArgs,
     EvaluateArgs,
+    ExploreArgs,
     ExportArgs,
     ImportArgs,
+    OnnxArgs,
+    PushArgs,
     ReportArgs,
     TraverseArgs,
 )
-from diswm.contract import DiswmError, did_you_mean, unknown
+from diswm.contract import DiswmError, unknown
+from diswm.parsing import call_tyro, check_flags, listed, parse, take, take_all
 
 VERBS = {
     "doctor": "what works on this machine, and the command that mends what does not",
@@ -38,6 +38,9 @@ VERBS = {
     "evaluate": "evaluate a trained agent on seen and unseen colours",
     "traverse": "decode what each dimension of a run's code changes",
     "report": "write a run's page: pictures and numbers",
+    "export": "write a run as ONNX, safetensors and a model card",
+    "push": "export a run to a model hub",
+    "explore": "write and open a page to play with: a slider for each dimension of the code",
     "import-checkpoint": "turn the weights of the authors' release into a run",
     "export-checkpoint": "write a run's weights as the authors' release has them",
     "demo": "the whole job on two CPU cores, in about ten minutes",
@@ -88,6 +91,7 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo, "data": _data,
+        "export": _export, "push": _push, "explore": _explore,
         "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
@@ -150,14 +154,14 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
     from diswm.presets import DEFAULT, PRESETS, apply_preset
 
     args = ["--env.task" + arg.removeprefix("--task") if arg.split("=")[0] == "--task" else arg for arg in args]
-    chosen, args = _take(args, "--preset")
-    file, args = _take(args, "--config")
+    chosen, args = take(args, "--preset")
+    file, args = take(args, "--config")
     settings = read_yaml(Path(file)) if file else {}
     changes: list[str] = []
     if apply_method:
-        changes, args = _take_all(args, "--ablate")
-        changes = [*_listed(settings.pop("ablate", [])), *changes]
-        flag, args = _take(args, "--method")
+        changes, args = take_all(args, "--ablate")
+        changes = [*listed(settings.pop("ablate", [])), *changes]
+        flag, args = take(args, "--method")
         name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
         if flag and name and flag != name:
             raise DiswmError(f"Two methods are named: {name} and --method {flag}. Name one.")
@@ -165,8 +169,8 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
         settings.pop("method", None)
     texts: dict[str, list[str]] = {}
     for name in ("distract", "phases") if hasattr(config, "env") else ():
-        flags, args = _take_all(args, f"--{name}")
-        from_file = _listed(settings.pop(name, []))
+        flags, args = take_all(args, f"--{name}")
+        from_file = listed(settings.pop(name, []))
         texts[name] = flags or from_file
     config = apply_preset(config, chosen or DEFAULT, verb)
     config = merge(_for_task(config, verb, settings, args, texts) if texts else config, settings)
@@ -174,7 +178,7 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
         config = dataclasses.replace(config, env=envs.with_distractions(config.env, texts["distract"]))
     config = merge(config, {"env.phases": texts["phases"]}) if texts.get("phases") else config
     config = ablate(config, changes) if changes else config
-    _check_flags(args, list(flat(config)))
+    check_flags(args, list(flat(config)))
     head = " [METHOD]" if apply_method else ""
     head += " [--ablate NAME[=VALUE]]" if apply_method else ""
     task = " [--task TASK] [--distract KIND:VALUE[,OPTION...]]... [--phases PHASES]" if hasattr(config, "env") else ""
@@ -182,7 +186,7 @@ def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[
         f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml]{task} [settings]\n\n"
         f"Shown below are the values of preset {chosen or DEFAULT}."
     )
-    parsed = _tyro(type(config), verb, args, default=config, description=text)
+    parsed = call_tyro(type(config), verb, args, default=config, description=text)
     if texts.get("distract") and parsed.env.settled().distract.colours != parsed.env.distract.colours:
         raise DiswmError(f"{parsed.env.task} is shown as it is: it cannot show the distraction colour. Leave it out.")
     explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
@@ -194,100 +198,17 @@ def _for_task(config: Any, verb: str, settings: dict[str, Any], args: list[str],
     from diswm.config import merge
     from diswm.presets import apply_task
 
-    task, _ = _take(args, "--env.task")
+    task, _ = take(args, "--env.task")
     env = merge(merge(config, settings), {"env.task": task} if task else {}).env
     own = any(texts.values()) or env.distractions or any(arg.split("=")[0] == "--env.distractions" for arg in args)
     return apply_task(config, env.task, verb, bool(own))
 
 
-def _take(args: list[str], flag: str) -> tuple[str | None, list[str]]:
-    """The value of a flag, and the arguments without it."""
-    for index, arg in enumerate(args):
-        if arg.startswith(flag + "="):
-            return arg.split("=", 1)[1], args[:index] + args[index + 1 :]
-        if arg == flag:
-            if index + 1 == len(args) or args[index + 1].startswith("--"):
-                raise DiswmError(f"{flag} needs a value.")
-            return args[index + 1], args[:index] + args[index + 2 :]
-    return None, args
-
-
-def _take_all(args: list[str], flag: str) -> tuple[list[str], list[str]]:
-    """The values of a flag that takes several and may be repeated, and the arguments without it."""
-    values: list[str] = []
-    while flag in [arg.split("=")[0] for arg in args]:
-        start = [arg.split("=")[0] for arg in args].index(flag)
-        value, args = _take(args, flag)
-        end = start
-        while end < len(args) and not args[end].startswith("--"):
-            end += 1
-        values += [str(value), *args[start:end]]
-        args = args[:start] + args[end:]
-    return values, args
-
-
-def _listed(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
-
-
-def _check_flags(args: list[str], known: list[str]) -> None:
-    """A DiswmError with the nearest names for a flag that there is not."""
-    flags = [f"--{name.replace('_', '-')}" for name in known]
-    for arg in args:
-        name = arg.split("=")[0].replace("_", "-")
-        if name.startswith("--") and name not in (*flags, "--help") and name.replace(".no-", ".").replace("--no-", "--") not in flags:
-            raise unknown("setting", name, [*flags, "--task", "--preset", "--config", "--distract", "--phases"])
-
-
 # ---- small verbs
 
 
-def _tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:
-    """Tyro's parser, its complaint in one line. DiswmError for a value that does not fit."""
-    import tyro
-
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(kind, args=args, prog=f"diswm {verb}", **more)
-    except SystemExit as end:
-        if not end.code:
-            raise
-        lines = [line.strip("│ ") for line in said.getvalue().splitlines() if line.startswith("│")]
-        words = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines)) or " ".join(said.getvalue().split())
-        raise DiswmError(f"{words.rstrip('.')}.{_nearest(words)} `diswm {verb} --help` shows every option.") from None
-
-
-def _nearest(words: str) -> str:
-    """The choices that are nearest to the one that tyro complains of, where it does."""
-    found = re.search(r"invalid choice '([^']*)' for argument .* Expected one of (\(.*\))", words)
-    return did_you_mean(found[1], re.findall(r"'([^']*)'", found[2])) if found else ""
-
-
-_EXAMPLES = {
-    "run": ("the folder of a run", "runs/demo/agent"),
-    "folder": ("the folder of released weights", "checkpoints/1000000"),
-    "path": ("a file or folder of videos", "films/"),
-    "sources": ("files or folders of videos first", "films/ more.hdf5 --out videos/films"),
-}
-"""By the name of what a small verb is about: what it is, and an example."""
-
-
-def _parse(kind: type[Any], verb: str, args: list[str]) -> Any:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    positional = [name for name, hint in hints.items() if "positional" in typing.get_args(hint)]
-    flags = [name for name in hints if name not in positional]
-    args = args[1:] if positional and args and args[0] == f"--{positional[0]}" else args  # both `diswm report X` and `--run X`
-    _check_flags(args, flags)
-    if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
-        example = _EXAMPLES[positional[0]]
-        raise DiswmError(f"`diswm {verb}` needs {example[0]}: diswm {verb} {example[1]}")
-    args = [f"--{positional[0]}", *args] if positional and args and not args[0].startswith("-") else args
-    return _tyro(kind, verb, args)
-
-
 def _evaluate(args: list[str]) -> int:
-    parsed = _parse(EvaluateArgs, "evaluate", args)
+    parsed = parse(EvaluateArgs, "evaluate", args)
     from diswm import api
 
     path = api.evaluate(parsed.run, matrix=parsed.matrix, episodes=parsed.episodes, device=parsed.device, out=parsed.out)
@@ -300,7 +221,7 @@ def _evaluate(args: list[str]) -> int:
 
 
 def _traverse(args: list[str]) -> int:
-    parsed = _parse(TraverseArgs, "traverse", args)
+    parsed = parse(TraverseArgs, "traverse", args)
     from diswm import api
 
     print(api.traverse(parsed.run, videos=parsed.videos, device=parsed.device))
@@ -308,15 +229,39 @@ def _traverse(args: list[str]) -> int:
 
 
 def _report(args: list[str]) -> int:
-    parsed = _parse(ReportArgs, "report", args)
+    parsed = parse(ReportArgs, "report", args)
     from diswm.report import write_report
 
     print(write_report(parsed.run, out=parsed.out))
     return 0
 
 
+def _export(args: list[str]) -> int:
+    parsed = parse(OnnxArgs, "export", args)
+    from diswm import portable
+
+    print(portable.export(parsed.run, out=parsed.out or parsed.run / "onnx"))
+    return 0
+
+
+def _push(args: list[str]) -> int:
+    parsed = parse(PushArgs, "push", args)
+    from diswm import portable
+
+    print(portable.push(parsed.run, parsed.repo_id, private=parsed.private))
+    return 0
+
+
+def _explore(args: list[str]) -> int:
+    parsed = parse(ExploreArgs, "explore", args)
+    from diswm import explorer
+
+    print(explorer.explore(parsed.run, parsed.other, out=parsed.out, videos=parsed.videos, show=parsed.show))
+    return 0
+
+
 def _import_checkpoint(args: list[str]) -> int:
-    parsed = _parse(ImportArgs, "import-checkpoint", args)
+    parsed = parse(ImportArgs, "import-checkpoint", args)
     from diswm import api
 
     out = parsed.out or Path("runs") / (parsed.folder.resolve().name or "imported")
@@ -325,7 +270,7 @@ def _import_checkpoint(args: list[str]) -> int:
 
 
 def _export_checkpoint(args: list[str]) -> int:
-    parsed = _parse(ExportArgs, "export-checkpoint", args)
+    parsed = parse(ExportArgs, "export-checkpoint", args)
     from diswm import api
 
     print(api.export_checkpoint(parsed.run, out=parsed.out or parsed.run / "export"))
@@ -341,7 +286,7 @@ def _data(args: list[str]) -> int:
         return 0
     if verb not in kinds:
         raise unknown("verb", f"data {verb}", [f"data {name}" for name in kinds])
-    settings = dataclasses.asdict(_parse(kinds[verb], f"data {verb}", args))
+    settings = dataclasses.asdict(parse(kinds[verb], f"data {verb}", args))
     from diswm import datasets
 
     if verb == "info":
@@ -352,14 +297,14 @@ def _data(args: list[str]) -> int:
 
 
 def _demo(args: list[str]) -> int:
-    parsed = _parse(DemoArgs, "demo", args)
+    parsed = parse(DemoArgs, "demo", args)
     from diswm.demo import demo
 
     return _code(demo(parsed.out, seed=parsed.seed, tiny=parsed.tiny))
 
 
 def _doctor(args: list[str]) -> int:
-    parsed = _parse(DoctorArgs, "doctor", args)
+    parsed = parse(DoctorArgs, "doctor", args)
     from diswm.config import TrainRun, merge
     from diswm.doctor import diagnose, healthy, render
     from diswm.presets import preset

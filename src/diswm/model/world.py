@@ -95,9 +95,9 @@ class WorldModel(nn.Module):
 
     def step(self, image: Tensor, action: Tensor, state: Latent, generator: torch.Generator | None) -> Latent:
         """Filter one more frame of N environments: image uint8 (N, H, W, C), action (N, A) that led to it; as ``observe``."""
-        code = self.encode(image)
-        embed = code.sample(self.noise(generator, len(image), self.encoder.noise_size))
-        noise = self.noise(generator, len(image), 1, self.rssm.stoch)
+        code, count = self.encode(image), image.shape[0]  # len() would fix the number of environments of an exported graph
+        embed = code.sample(self.noise(generator, count, self.encoder.noise_size))
+        noise = self.noise(generator, count, 1, self.rssm.stoch)
         post, _ = self.rssm.observe(embed[:, None], action[:, None], state, noise)
         return post.map(lambda part: part[:, 0])
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from diswm.contract import DiswmError
 from diswm.data.disk import free_bytes, sync_folder
@@ -105,6 +105,24 @@ def load_model(path: Path) -> dict[str, Any]:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What ``save_checkpoint`` was given. DiswmError for a damaged checkpoint."""
     return _read(path, training=True)
+
+
+def save_networks(path: Path, networks: dict[str, Tensors]) -> None:
+    """Write networks as one safetensors file with names ``network.parameter``. OSError where the disk is full."""
+    flat = {f"{net}.{name}": value.contiguous() for net, tensors in networks.items() for name, value in tensors.items()}
+    path.write_bytes(save(flat, metadata={"format": "pt"}))
+
+
+def load_networks(path: Path) -> dict[str, Tensors]:
+    """What ``save_networks`` wrote. DiswmError where it cannot be read."""
+    found: dict[str, Tensors] = {}
+    try:
+        for name, value in load_file(path).items():
+            net, _, parameter = name.partition(".")
+            found.setdefault(net, {})[parameter] = value
+    except (OSError, SafetensorError) as error:
+        raise DiswmError(f"{path}: is damaged ({error}). Expected the file that `diswm export` wrote: fetch it again.") from error
+    return found
 
 
 def _read(path: Path, *, training: bool) -> dict[str, Any]:

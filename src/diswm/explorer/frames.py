@@ -1,0 +1,97 @@
+"""Frames of a run's own data, with the true factors where they are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from diswm import envs
+from diswm.agents import Dreamer, WorldLearner
+from diswm.config import TrainRun, from_dict
+from diswm.contract import FACTOR_PREFIX, Array, DiswmError
+from diswm.data.videos import Videos
+from diswm.exchange import NO_TASK
+from diswm.trainers.progress import progress
+from diswm.trainers.rollout import Rollout
+from diswm.trainers.run import read_config
+from diswm.trainers.seeds import generator
+
+EPISODES, STEPS = 16, 32
+FRAMES = EPISODES * STEPS
+
+
+class Frames(NamedTuple):
+    """N frames in groups of as many rows, one after the other; those of different groups were drawn independently."""
+
+    image: Array  # (N, 64, 64, 3) uint8
+    factors: dict[str, Array]  # by name, (N, k) float32
+    group: int
+    source: str  # where they come from, in words
+    missing: str  # why there are no factors, in words; empty where there are
+
+
+def gather(folder: Path, learner: WorldLearner, videos: Path | None) -> Frames:
+    """Frames of ``videos``, else of the data of the run: its videos, or its agent at work in its task.
+
+    Where those cannot be reached, the frames that the run kept of them. DiswmError where there are none either.
+    """
+    found = read_config(folder)
+    rng = generator(found["config"]["seed"], "media")
+    if videos:
+        return of_videos([videos], folder, rng)
+    try:
+        if not isinstance(learner, Dreamer):
+            return of_videos([Path(path) for path in found["config"]["videos"]], folder, rng)
+        return of_agent(from_dict(TrainRun, found["config"]), learner)
+    except (DiswmError, ImportError) as error:
+        return kept(folder, error)
+
+
+def of_videos(folders: list[Path], folder: Path, rng: np.random.Generator) -> Frames:
+    """Frames drawn from all episodes of videos."""
+    if not folders:
+        raise DiswmError(f"{folder}: names no videos to take frames from, as it was imported. Name some with --videos.")
+    batch = Videos(folders, length=1, cache=folder.parent / "cache").sample(rng, FRAMES, 1, factors=True)
+    rows = {name: value[:, 0] for name, value in batch.items()}
+    return _frames(rows, 1, f"{FRAMES} frames of {' and '.join(path.name for path in folders)}")
+
+
+def of_agent(config: TrainRun, agent: Dreamer) -> Frames:
+    """The first frames of some episodes in which the agent acts."""
+    if config.env.task == NO_TASK:
+        raise DiswmError("It was imported without a task to take frames from. Name videos with --videos, or import with --task.")
+    env = envs.make(config.env)
+    try:
+        with progress(f"watch {config.env.task}", EPISODES, "episodes") as bar:
+            rollout = Rollout(env, config.seed, "media", progress=1.0)
+            episodes = []
+            for done in range(EPISODES):
+                agent.reset()
+                for _ in range(STEPS - 1):
+                    if rollout.step(agent.act(rollout.image)).done:
+                        break
+                episodes.append(rollout.finish(1.0))
+                bar.update(done + 1)
+    finally:
+        env.close()
+    length = min(len(episode["image"]) for episode in episodes)
+    rows = {name: np.concatenate([episode[name][:length] for episode in episodes]) for name in episodes[0]}
+    return _frames(rows, length, f"{EPISODES} episodes of {config.env.task} in which the agent acts, {length} frames each")
+
+
+def kept(folder: Path, why: Exception) -> Frames:
+    """The frames of media/prediction.npz. Raises ``why`` where the file cannot be read."""
+    try:
+        with np.load(folder / "media" / "prediction.npz", allow_pickle=False) as file:
+            image = file["real"]
+    except (OSError, ValueError, KeyError):
+        raise why from None
+    source = f"{image.shape[0]} clips that the run kept"
+    return Frames(image.reshape(-1, *image.shape[2:]), {}, image.shape[1], source, f"the run's own data cannot be reached: {why}")
+
+
+def _frames(rows: dict[str, Array], group: int, source: str) -> Frames:
+    factors = {name.removeprefix(FACTOR_PREFIX): value for name, value in rows.items() if name.startswith(FACTOR_PREFIX)}
+    return Frames(rows["image"], factors, group, source, "" if factors else "these frames have no factor labels")

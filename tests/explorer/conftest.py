@@ -1,0 +1,36 @@
+"""Pages of the toy's runs, made once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from diswm.build import networks
+from diswm.explorer.bundle import bundle
+from diswm.hub import WEIGHTS
+from diswm.trainers.checkpoint import save_networks
+
+pytest.importorskip("onnxscript", reason="needs the extra 'export'")
+
+
+@pytest.fixture(scope="session")
+def lively(agent: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Agent and teacher with larger weights: as hardly trained as they are, their pictures would not depend on the code."""
+    parent, found = tmp_path_factory.mktemp("lively"), []
+    for run in (agent, teacher):
+        folder = Path(shutil.copytree(run, parent / run.name, ignore=shutil.ignore_patterns("replay")))
+        nets = networks(run)
+        for name in ("rssm.post_hidden.weight", "rssm.post_stats.weight", "decoder.stem.0.weight", "decoder.convs.8.weight"):
+            nets["world"][name] *= 4
+        save_networks(folder / WEIGHTS, nets)
+        found.append(folder)
+    return found
+
+
+@pytest.fixture(scope="session")
+def bundles(lively: list[Path]) -> list[dict[str, Any]]:
+    """What a page holds of the agent and of its teacher."""
+    return [bundle(folder, None) for folder in lively]

@@ -1,0 +1,126 @@
+"""The page as a file: whole, alone, and refused in words where something is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+
+import diswm
+from diswm import api
+from diswm.build import load_learner
+from diswm.contract import DiswmError
+from diswm.explorer import page, webruntime
+from diswm.explorer.bundle import chosen
+from diswm.explorer.frames import gather
+from diswm.explorer.webruntime import WebRuntime
+
+
+@pytest.fixture
+def stubs(monkeypatch: pytest.MonkeyPatch, bundles: list[dict[str, Any]], agent: Path) -> None:
+    """Without the networks' runtime, and without writing their graphs again."""
+    monkeypatch.setattr(page, "read_runtime", lambda: WebRuntime(b"script", b"wasm"))
+    monkeypatch.setattr(page, "bundle", lambda folder, videos: bundles[folder != agent])
+
+
+@pytest.mark.usefixtures("stubs")
+def test_the_page_needs_nothing_else(agent: Path, teacher: Path, tmp_path: Path) -> None:
+    path = diswm.explore(agent, teacher, out=tmp_path / "x", show=False)
+    assert path == tmp_path / "x" / "explore.html"
+    assert [found.name for found in path.parent.iterdir()] == ["explore.html"]
+    text = path.read_text()
+    assert "default-src 'none'" in text
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)|https?://|@import|\bfetch\(|XMLHttpRequest", text)
+    held = re.search(r'<script type="application/json" id="runs">(.*?)</script>', text)
+    assert held
+    assert [run["name"] for run in json.loads(held[1])] == ["agent", "teacher"]
+
+
+@pytest.mark.usefixtures("stubs")
+def test_a_browser_opens_where_there_is_a_screen(agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    diswm.explore(agent, out=tmp_path / "a.html")
+    assert opened == []
+    monkeypatch.setenv("DISPLAY", ":0")
+    diswm.explore(agent, out=tmp_path / "a.html", show=False)
+    assert opened == []
+    diswm.explore(agent, out=tmp_path / "a.html")
+    assert opened == [(tmp_path / "a.html").as_uri()]
+
+
+def test_the_name_of_a_run_is_shown_and_never_obeyed(bundles: list[dict[str, Any]]) -> None:
+    hostile = {**bundles[0], "name": "</script><b>", "title": "<img>", "route": "{{title}} & <i>"}
+    text = page.document([hostile], WebRuntime(b"", b""))
+    assert not re.search(r"<b>[^<]*</script><b>|<img>|<i>", text)
+    assert text.count("</script>") == 4
+    assert "&lt;/script&gt;&lt;b&gt;" in text
+
+
+def test_a_run_is_bundled_with_its_frames_and_factors(bundles: list[dict[str, Any]], videos: Path) -> None:
+    agent, teacher = bundles
+    assert agent["title"] == "toy"
+    assert teacher["title"] == "videos of toy"
+    assert agent["source"] == "16 episodes of toy in which the agent acts, 32 frames each"
+    assert teacher["source"] == f"512 frames of {videos.name}"
+    assert (agent["missing"], teacher["missing"]) == ("", "")
+    for run in bundles:
+        assert len(run["dims"]) == 4
+        assert 16 <= len(run["frames"]) <= 24
+        named = {name for dim in run["dims"] for name, _ in dim["factors"]}
+        assert named <= {f"{part} {end}" for part in ("agent", "target") for end in (1, 2)} | {"size"} | {
+            f"colour.{part} {end}" for part in ("background", "agent", "target") for end in ("red", "green", "blue")
+        }
+        assert named, "even random weights let the toy's bright colours through"
+
+
+def test_frames_without_factors_where_the_data_is_gone(teacher: Path, videos: Path, tmp_path: Path) -> None:
+    shutil.copytree(teacher, tmp_path / "run")
+    config = (tmp_path / "run" / "config.json").read_text()
+    (tmp_path / "run" / "config.json").write_text(config.replace(str(videos), str(tmp_path / "gone")))
+    learner = load_learner(teacher, "cpu")
+    found = gather(tmp_path / "run", learner, None)
+    assert found.factors == {}
+    assert "gone" in found.missing
+    kept = np.load(tmp_path / "run" / "media" / "prediction.npz")["real"]
+    np.testing.assert_array_equal(found.image, kept.reshape(-1, 64, 64, 3))
+    assert gather(tmp_path / "run", learner, videos).factors
+    shutil.rmtree(tmp_path / "run" / "media")
+    with pytest.raises(DiswmError, match="gone"):
+        gather(tmp_path / "run", learner, None)
+
+
+@pytest.mark.parametrize(("count", "group"), [(512, 1), (512, 32), (5, 1), (30, 5), (7, 7)])
+def test_shown_frames_are_spread(count: int, group: int) -> None:
+    rows = chosen(count, group)
+    assert len(set(rows)) == len(rows) <= 24
+    assert max(rows) < count
+    assert {row // group for row in rows} == set(range(count // group)) or len(rows) == 24
+
+
+def test_what_is_missing_is_said(
+    agent: Path, videos: Path, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webruntime, "FOLDER", tmp_path / "share")
+    said = refused("explore", agent)
+    assert f"npm pack onnxruntime-web@{webruntime.VERSION} --pack-destination '{tmp_path / 'share'}'" in said
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share" / f"onnxruntime-web-{webruntime.VERSION}.tgz").write_bytes(b"something else")
+    assert "is not the package that was released" in refused("explore", agent)
+    monkeypatch.setattr(page, "read_runtime", lambda: WebRuntime(b"", b""))
+    assert "is not a run" in refused("explore", "nowhere")
+    assert api.pretrain(small.pretrain_config(tmp_path / "plain", videos, "dv2_finetune", pretrain__updates=2))
+    assert "has no Gaussian code to play with" in refused("explore", "plain", agent)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert "pip install 'diswm[export]'" in refused("explore", agent)
