@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config"},
     "datasets": {"contract", "data", "trainers"},
-    "api": PARTS | {"config", "methods", "ablations", "build", "datasets", "exchange", "evaluations", "matrix", "runtime"},
+    "checks": PARTS | {"config", "exchange"},
+    "api": PARTS | {"config", "methods", "ablations", "build", "checks", "datasets", "exchange", "evaluations", "matrix", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
     "cli": PARTS

@@ -15,6 +15,7 @@ from diswm import envs
 from diswm.ablations import check_record, check_teacher_record, method_of
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
+from diswm.checks import check_actions, check_budget, check_images, check_task, check_unseen, check_window
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError, Env, Policy
 from diswm.data.disk import make_folder
@@ -80,17 +81,8 @@ def collect(config: CollectRun) -> bool:
 def _actor_for(config: CollectRun, env: Env) -> Dreamer:
     agent = load(config.collect.policy)
     advice = "Choose an agent of this task, or --collect.policy random."
-    _check_actions(config.collect.policy, agent, config.env.task, env, advice)
+    check_actions(config.collect.policy, agent, config.env.task, env, advice)
     return agent
-
-
-def _check_actions(whose: Path | str, agent: Dreamer, task: str, env: Env, advice: str) -> None:
-    """DiswmError unless the agent's actions are of the kind and size that the environment takes."""
-    gives, takes = (agent.discrete, agent.world.act_dim), (env.discrete, action_size(env))
-    if gives != takes:
-        words = ("{} numbers", "one of {} choices")
-        said, asked = (words[kind].format(size) for kind, size in (gives, takes))
-        raise DiswmError(f"{whose}: its agent gives {said}, the task {task} takes {asked}. {advice}")
 
 
 def _versions() -> dict[str, str]:
@@ -146,7 +138,7 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
         console.print(f"left out {name}: {reason}", markup=False)
     if videos.skipped:
         console.print(f"left out {len(videos.skipped)} of {len(videos.skipped) + videos.episodes} video files; the others are used")
-    _check_images(videos.image_shape, f"the data set {', '.join(map(str, folders))}")
+    check_images(videos.image_shape, f"the data set {', '.join(map(str, folders))}")
     return videos
 
 
@@ -157,16 +149,16 @@ def train(config: TrainRun) -> bool:
     chosen = method_of(config)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
     check_record(config)
-    _check_unseen(config)
+    check_unseen(config)
     config = _with_ends(config)
     device = prepare(config.device, config.threads)
     check_folder(config.out, "train", to_dict(config))
-    _check_budget(config)
+    check_budget(config)
     if config.teacher and not chosen.teacher:
         raise DiswmError(f"--teacher {config.teacher} changes nothing: this {config.method} has no teacher. Leave it out.")
     env = envs.make(config.env)
-    _check_images(env.observation_space.shape, f"the task {config.env.task}")
-    _check_window(env, config)
+    check_images(env.observation_space.shape, f"the task {config.env.task}")
+    check_window(env, config)
     agent = Dreamer(
         config.model, action_size(env), config.learner, config.dreamer, config.weights, config.anneal,
         discrete=env.discrete, seed=seed_of(config.seed, "torch"), device=device,
@@ -209,46 +201,6 @@ def _with_ends(config: TrainRun) -> TrainRun:
     return dataclasses.replace(config, model=model, weights=config.weights | {"continue": 1.0})
 
 
-def _check_unseen(config: TrainRun) -> None:
-    """DiswmError where some phase trains on what is to stay unseen."""
-    held = envs.unseen(config.env, config.unseen).plan().phases[0]
-    for phase in config.env.plan().phases:
-        colours = phase.colour.colours
-        if colours == config.unseen and (colours != "none" or set(held.layers) <= set(phase.layers)):
-            raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
-        if colours == "any":
-            raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
-
-
-def _check_budget(config: TrainRun) -> None:
-    """DiswmError where a run with phases, which are fractions of its budget, is to go on with another budget."""
-    if config.env.phases and (config.out / "config.json").exists():
-        before = read_config(config.out, "train")["config"]["train"]["frames"]
-        if before != config.train.frames:
-            raise DiswmError(
-                f"{config.out}: its phases are fractions of {before} frames; {config.train.frames} would move the switches. "
-                f"Use --train.frames {before}, or another folder with --out."
-            )
-
-
-def _check_window(env: Any, config: TrainRun) -> None:
-    """DiswmError where even the longest episode is shorter than a window."""
-    rows = -(-env.scene.limit // config.env.action_repeat) + 1
-    if rows < config.train.length:
-        raise DiswmError(
-            f"Windows of {config.train.length} steps do not fit the episodes of {config.env.task}: they have at most {rows} rows. "
-            f"Use --train.length {rows} or less."
-        )
-
-
-def _check_images(shape: tuple[int, ...] | None, whose: str) -> None:
-    if shape != (64, 64, 3):
-        raise DiswmError(
-            f"The networks take images of 64 x 64 x 3; {whose} has {shape}. "
-            "Videos are resized by `diswm data convert`, a task by --env.image-size 64."
-        )
-
-
 def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -> bool:
     """Pictures, and the final evaluation on both colour sets, unless they are there. False if it was interrupted."""
     frames = run.counters.frames
@@ -286,7 +238,7 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
     check_numbers(config)
     agent = load(folder, prepare(device))
     if "imported" in head:
-        _check_task(folder, config, agent)
+        check_task(folder, config, agent)
     target = out or folder
     if matrix:
         make_folder(target)
@@ -300,15 +252,6 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
     finally:
         stages.close()
     return target / "evaluation.json"
-
-
-def _check_task(folder: Path, config: TrainRun, agent: Dreamer) -> None:
-    """DiswmError unless the actions of an imported agent, which nothing but the user can name the task of, fit the task."""
-    if config.env.task == NO_TASK:
-        raise DiswmError(f"{folder}: its weights do not say of which task they are. Import them again with --task.")
-    env = envs.make(config.env)
-    env.close()
-    _check_actions(folder, agent, config.env.task, env, "Import it again with --task and the task that it was trained on.")
 
 
 def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto") -> Path:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diswm import api, cli, envs
+from diswm import cli, envs
+from diswm.checks import check_unseen
 from diswm.config import CollectRun, TrainRun, merge
 from diswm.contract import DiswmError
 from diswm.envs import ColourConfig, EnvConfig, patterns
@@ -328,7 +329,7 @@ def test_a_run_goes_from_grid_to_wood_and_is_tried_on_metal(tmp_path: Path) -> N
         config = configured(TrainRun, "train", "--task", spelling)
         assert (config.env.phases, config.env.distract.colours, config.unseen) == (("0:texture:grid, 0.5:texture:wood",), "none", "none")
         assert envs.unseen(config.env, config.unseen).distractions == ("texture:metal",)
-        api._check_unseen(config)
+        check_unseen(config)
     assert configured(CollectRun, "collect", "--task", "drawer_close").env.phases == config.env.phases
     file = tmp_path / "run.yaml"
     file.write_text("env: {task: drawer/close}\n")
@@ -344,7 +345,7 @@ def test_what_the_user_says_wins() -> None:
     assert configured(TrainRun, "train", "--task", "drawer_open", "--env.distract.colours", "set1").env.distract.colours == "set1"
     bare = merge(marble, {"env.distractions": []})
     with pytest.raises(DiswmError, match="--unseen"):
-        api._check_unseen(bare)
+        check_unseen(bare)
 
 
 def test_without_its_simulator_it_names_the_command() -> None:

@@ -1,0 +1,73 @@
+"""What must fit together before a verb begins: task, agent, windows, images, budget, colours. DiswmError where it does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from diswm import envs
+from diswm.agents import Dreamer
+from diswm.config import TrainRun
+from diswm.contract import DiswmError, Env
+from diswm.exchange import NO_TASK
+from diswm.trainers.rollout import action_size
+from diswm.trainers.run import read_config
+
+
+def check_unseen(config: TrainRun) -> None:
+    """DiswmError where some phase trains on what is to stay unseen."""
+    held = envs.unseen(config.env, config.unseen).plan().phases[0]
+    for phase in config.env.plan().phases:
+        colours = phase.colour.colours
+        if colours == config.unseen and (colours != "none" or set(held.layers) <= set(phase.layers)):
+            raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
+        if colours == "any":
+            raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
+
+
+def check_budget(config: TrainRun) -> None:
+    """DiswmError where a run with phases, which are fractions of its budget, is to go on with another budget."""
+    if config.env.phases and (config.out / "config.json").exists():
+        before = read_config(config.out, "train")["config"]["train"]["frames"]
+        if before != config.train.frames:
+            raise DiswmError(
+                f"{config.out}: its phases are fractions of {before} frames; {config.train.frames} would move the switches. "
+                f"Use --train.frames {before}, or another folder with --out."
+            )
+
+
+def check_window(env: Any, config: TrainRun) -> None:
+    """DiswmError where even the longest episode is shorter than a window."""
+    rows = -(-env.scene.limit // config.env.action_repeat) + 1
+    if rows < config.train.length:
+        raise DiswmError(
+            f"Windows of {config.train.length} steps do not fit the episodes of {config.env.task}: they have at most {rows} rows. "
+            f"Use --train.length {rows} or less."
+        )
+
+
+def check_images(shape: tuple[int, ...] | None, whose: str) -> None:
+    """DiswmError unless images have the one size that the networks take."""
+    if shape != (64, 64, 3):
+        raise DiswmError(
+            f"The networks take images of 64 x 64 x 3; {whose} has {shape}. "
+            "Videos are resized by `diswm data convert`, a task by --env.image-size 64."
+        )
+
+
+def check_actions(whose: Path | str, agent: Dreamer, task: str, env: Env, advice: str) -> None:
+    """DiswmError unless the agent's actions are of the kind and size that the environment takes."""
+    gives, takes = (agent.discrete, agent.world.act_dim), (env.discrete, action_size(env))
+    if gives != takes:
+        words = ("{} numbers", "one of {} choices")
+        said, asked = (words[kind].format(size) for kind, size in (gives, takes))
+        raise DiswmError(f"{whose}: its agent gives {said}, the task {task} takes {asked}. {advice}")
+
+
+def check_task(folder: Path, config: TrainRun, agent: Dreamer) -> None:
+    """DiswmError unless the actions of an imported agent, which nothing but the user can name the task of, fit the task."""
+    if config.env.task == NO_TASK:
+        raise DiswmError(f"{folder}: its weights do not say of which task they are. Import them again with --task.")
+    env = envs.make(config.env)
+    env.close()
+    check_actions(folder, agent, config.env.task, env, "Import it again with --task and the task that it was trained on.")
