@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,8 @@ def test_runs_from_before_there_were_distractions_go_on(tmp_path: Path) -> None:
 
 def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
     config = small.train_config(tmp_path, **PHASED)
-    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": to_dict(config)}))
+    begun = to_dict(dataclasses.replace(config, env=config.env.settled()))
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": begun}))
     with pytest.raises(DiswmError, match="phases are fractions of 300 frames; 400 would move the switches"):
         api.train(merge(config, {"train.frames": 400}))
 

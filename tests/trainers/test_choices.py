@@ -15,6 +15,7 @@ from diswm import api
 from diswm.build import checkpoint, load
 from diswm.contract import DiswmError
 from diswm.data.replay import Replay
+from diswm.envs.vector import InProcess
 from diswm.trainers.checkpoint import load_checkpoint
 from diswm.trainers.evaluate import evaluate, random_actor
 from diswm.trainers.rollout import RandomEpisodes, RandomPolicy
@@ -82,7 +83,7 @@ def test_a_random_evaluation_plays_legal_choices() -> None:
     from diswm import envs
 
     env = envs.make(envs.EnvConfig(task=DOORS, action_repeat=1), 0)
-    result = evaluate(random_actor(np.random.default_rng(0), 3, True), [env], [1, 2, 3])
+    result = evaluate(random_actor(np.random.default_rng(0), 3, True), InProcess([env]), [1, 2, 3])
     assert all(4 <= steps <= 40 for steps in result.steps)
 
 
