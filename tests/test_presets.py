@@ -11,7 +11,7 @@ from diswm import envs
 from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, flat, merge
 from diswm.contract import DiswmError
 from diswm.methods import METHODS, for_pretraining, for_training
-from diswm.presets import DEFAULT, PRESETS, apply_preset, preset
+from diswm.presets import DEFAULT, PRESETS, apply_preset, apply_task, preset
 from diswm.trainers.finetune import updates_due
 
 VERBS = ("collect", "pretrain", "train")
@@ -69,3 +69,12 @@ def test_presets_learn_before_they_end(name: str) -> None:
 
 def test_the_default_is_a_preset() -> None:
     assert DEFAULT in PRESETS
+
+
+def test_a_task_has_the_last_word_unless_the_user_has_it() -> None:
+    train = apply_preset(for_training(TrainRun(), "diswm"), "paper", "train")
+    assert apply_task(train, "walker_walk", "train", False) == train
+    assert apply_task(train, "gym/CartPole-v1", "train", False).env.phases == (), "its colours cannot switch"
+    assert apply_task(train, "drawer_open", "train", False).env.phases == ("0:texture:grid, 0.5:texture:wood",)
+    for task in ("gym/CartPole-v1", "drawer_open"):
+        assert apply_task(train, task, "train", True).env.phases == train.env.phases

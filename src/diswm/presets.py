@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from diswm import envs
 from diswm.config import merge
 from diswm.contract import unknown
 
@@ -85,6 +86,8 @@ PRESETS: dict[str, Preset] = {
 
 _TABLE = {"env.distract.colours": "none", "env.phases": ["0:texture:grid, 0.5:texture:wood"]}
 _DRAWER: Preset = {"collect": _TABLE, "train": {**_TABLE, "unseen": "none"}}
+_GYM: Preset = {"train": {"env.phases": ()}}  # Gymnasium's worlds are shown as they are
+
 TASKS: dict[str, Preset] = {"drawer_open": _DRAWER, "drawer_close": _DRAWER}
 """What a task changes: DrawerWorld distracts by the table's texture alone, grid then wood, and is evaluated on metal."""
 
@@ -105,5 +108,6 @@ def apply_preset(config: Config, name: str, verb: str) -> Config:
 
 def apply_task(config: Config, task: str, verb: str, distracted: bool) -> Config:
     """The config with what this task changes; of its distractions nothing where the user has ``distracted`` it already."""
-    changes = TASKS.get(task, {}).get(verb, {})
+    chosen = _GYM if task.startswith(envs.GYM) else TASKS.get(task, {})
+    changes = chosen.get(verb, {})
     return merge(config, {key: value for key, value in changes.items() if not (distracted and key == "env.phases")})
