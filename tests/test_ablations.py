@@ -146,7 +146,8 @@ def test_ablations_of_one_stage_take_any_teacher() -> None:
 
 def test_runs_from_before_there_were_ablations_go_on(tmp_path: Path) -> None:
     config = to_dict(merge(TRAIN, {"out": str(tmp_path)}))
-    old = {name: value for name, value in config.items() if name != "ablate"}
+    old = {name: value for name, value in config.items() if name not in ("ablate", "start")}
+    old["eval"] = {name: value for name, value in config["eval"].items() if name != "workers"}
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": old}))
     check_folder(tmp_path, "train", config)
     with pytest.raises(DiswmError, match=r"ablate is None there, \['beta=0'\] here"):

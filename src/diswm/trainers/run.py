@@ -37,7 +37,10 @@ from diswm.trainers.progress import console
 
 FORMAT = 1
 _ADVICE = "Free some space or choose another folder with --out."
-MAY_CHANGE = ("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds", "wandb", "threads", "out")
+MAY_CHANGE = (
+    *("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
+    *("wandb", "threads", "eval.workers", "out"),
+)
 """Settings that a resumed run may change; all others make another run."""
 LATER: dict[str, Any] = {
     "learner.disentangle": "beta_vae",
