@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
     "evaluations": PARTS | {"config"},
-    "matrix": PARTS | {"config"},
+    "matrix": PARTS | {"config", "evaluations"},
     "datasets": {"contract", "data", "trainers"},
     "checks": PARTS | {"config", "exchange"},
     "api": PARTS | {"config", "methods", "ablations", "build", "checks", "datasets", "exchange", "evaluations", "matrix", "runtime"},

@@ -16,10 +16,16 @@ from diswm.envs.factors import TextureConfig
 from diswm.envs.specs import Phase
 from diswm.envs.vector import Vector, vector
 from diswm.trainers import media
-from diswm.trainers.evaluate import Abandoned, Evaluation, Watch, evaluate, mean_actor, random_actor
+from diswm.trainers.evaluate import Abandoned, EvalConfig, Evaluation, Watch, evaluate, mean_actor, random_actor
 from diswm.trainers.progress import Bar, Interrupt, console, progress
 from diswm.trainers.run import write_json
 from diswm.trainers.seeds import generator, seed_of
+
+
+def side_by_side(env: envs.EnvConfig, config: EvalConfig) -> Vector:
+    """As many copies of an environment as an evaluation plays at once. DiswmError where it cannot be made."""
+    count = min(config.at_once, config.episodes)
+    return vector(partial(envs.make, env), count, min(config.workers, count))
 
 
 class Evaluations:
@@ -32,8 +38,7 @@ class Evaluations:
     def _make(self, split: str) -> Vector:
         if split not in self._envs:
             env = envs.unseen(self.config.env, self.config.unseen) if split == "unseen" else self.config.env
-            count = min(self.config.eval.at_once, self.config.eval.episodes)
-            self._envs[split] = vector(partial(envs.make, env), count, min(self.config.eval.workers, count))
+            self._envs[split] = side_by_side(env, self.config.eval)
         return self._envs[split]
 
     def _seeds(self, component: str) -> list[int]:

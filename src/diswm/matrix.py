@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from diswm import envs
 from diswm.agents import Dreamer
 from diswm.config import TrainRun
 from diswm.contract import DiswmError
-from diswm.envs.vector import vector
+from diswm.evaluations import side_by_side
 from diswm.trainers.evaluate import Abandoned, evaluate, mean_actor
 from diswm.trainers.progress import Bar, Interrupt, progress
 from diswm.trainers.run import write_json
@@ -103,10 +102,9 @@ def _play(cell: Cell, agent: Dreamer, config: TrainRun, bar: Bar, stop: Interrup
         if stop.requested:
             raise Abandoned
 
-    count = min(config.eval.at_once, config.eval.episodes)
     env = dataclasses.replace(envs.with_distractions(config.env, cell.texts), phases=())
     try:
-        made = vector(partial(envs.make, env), count, min(config.eval.workers, count))
+        made = side_by_side(env, config.eval)
     except DiswmError as error:
         return {"returns": [], "refused": str(error)}
     try:
