@@ -117,7 +117,7 @@ def start_from(learner: WorldLearner, config: PretrainRun | TrainRun) -> None:
     if agent is None:
         learner.world.start_from(load_video_model(config.start), _VIDEO_PARTS)
         return
-    weights = load_model(checkpoint(config.start))
+    weights = networks(config.start)
     theirs, ours = (_actions(weights, config.model), found.get("discrete", False)), (agent.world.act_dim, agent.discrete)
     if theirs != ours:
         had, takes = (f"{count} {'choices' if discrete else 'actions'}" for count, discrete in (theirs, ours))
