@@ -33,7 +33,7 @@ from diswm.build import load, load_video_model
 from diswm.contract import DiswmError
 from diswm.exchange import import_checkpoint, imported_teacher
 from diswm.model.dists import normal_entropy, normal_kl, normal_nll
-from diswm.model.layers import images_to_input
+from diswm.model.kernels import image_input
 from diswm.objectives import total
 from diswm.objectives.imagine import actor_loss, critic_loss, imagine, lambda_return, path_weights
 from diswm.trainers.progress import console
@@ -99,7 +99,7 @@ class Parity:
         self.extra = 5e-7 * found.world.config.z_dim  # what the release adds to beta_kl
         image = self.golden["in/image"]
         with torch.no_grad():
-            code = teacher(images_to_input(image))
+            code = teacher(image_input(image.flatten(0, 1)))
         self.data = {
             "image": image,
             "action": self.golden["in/action"],

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from diswm.model.layers import NormGRUCell, OutputLinear, UpConv, WholeConv, images_to_input, kaiming_, mlp, output_to_images
+from diswm.model.kernels import image_input
+from diswm.model.layers import NormGRUCell, OutputLinear, UpConv, WholeConv, kaiming_, mlp, output_to_images
 
 
 @pytest.mark.parametrize("norm", [True, False])
@@ -91,7 +92,7 @@ def test_images_go_in_and_come_out_the_same() -> None:
     image = torch.randint(0, 256, (2, 3, 8, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     image[0, 0, 0, 0] = torch.tensor([0, 128, 255])
     kept = image.clone()
-    x = images_to_input(image)
+    x = image_input(image.flatten(0, -4))
     assert x.shape == (6, 3, 8, 6)
     assert x.dtype == torch.float32
     torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([-0.5, 128 / 255 - 0.5, 0.5]))  # channels first, black to white

@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from diswm.model import Latent
-from diswm.model.layers import images_to_input
+from diswm.model.kernels import image_input
 from diswm.objectives.prediction import FreeNats, continue_term, image_term, kl_terms, reward_term
 
 B, T, Z = 2, 3, 4
@@ -32,7 +32,7 @@ def shifted(shift: list[list[float]]) -> tuple[Latent, Latent]:
 def test_image_term_of_a_perfect_output_is_the_constant() -> None:
     """12288 pixels x 0.5 ln(2 pi) = 11291.8; each wrong by 0.1 adds 12288 x 0.005 = 61.44."""
     image = torch.randint(0, 256, (B, T, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    perfect = images_to_input(image).unflatten(0, (B, T))
+    perfect = image_input(image.flatten(0, 1)).unflatten(0, (B, T))
     constant = 64 * 64 * 3 * 0.5 * math.log(2 * math.pi)
     torch.testing.assert_close(image_term(perfect, image), torch.full((B, T), constant))
     torch.testing.assert_close(image_term(perfect + 0.1, image), torch.full((B, T), constant + 61.44))
@@ -45,7 +45,7 @@ def test_gradient_of_the_image_term_is_the_error(dtype: torch.dtype) -> None:
     image = torch.randint(0, 256, (1, 2, 64, 64, 3), dtype=torch.uint8, generator=generator)
     output = torch.randn(1, 2, 3, 64, 64, generator=generator).to(dtype).requires_grad_()
     (image_term(output, image) * torch.tensor([2.0, 1.0])).sum().backward()
-    error = output.detach().float() - images_to_input(image).unflatten(0, (1, 2))
+    error = output.detach().float() - image_input(image.flatten(0, 1)).unflatten(0, (1, 2))
     expected = error * torch.tensor([2.0, 1.0])[:, None, None, None]
     assert output.grad is not None
     assert output.grad.dtype == dtype
@@ -55,7 +55,7 @@ def test_gradient_of_the_image_term_is_the_error(dtype: torch.dtype) -> None:
 def test_image_term_matches_each_frame_to_its_own() -> None:
     image = torch.zeros(B, T, 64, 64, 3, dtype=torch.uint8)
     image[1, 2] = 255
-    output = images_to_input(image).unflatten(0, (B, T)).clone()
+    output = image_input(image.flatten(0, 1)).unflatten(0, (B, T)).clone()
     output[1, 2] = -0.5  # black where the frame is white: 12288 x 0.5 more
     term = image_term(output, image)
     assert float(term[1, 2] - term[0, 0]) == pytest.approx(12288 * 0.5, rel=1e-4)

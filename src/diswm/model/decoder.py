@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diswm.model.layers import UpConv, kaiming_
+from diswm.model.layers import ELU, UpConv, kaiming_
 
 
 class BottleneckDecoder(nn.Module):
@@ -14,12 +14,12 @@ class BottleneckDecoder(nn.Module):
         super().__init__()
         d = depth
         self.depth = d
-        self.stem = nn.Sequential(nn.Linear(feature_size, size), nn.ELU(), nn.Linear(size, 8 * d), nn.ELU())
+        self.stem = nn.Sequential(nn.Linear(feature_size, size), ELU(), nn.Linear(size, 8 * d), ELU())
         self.convs = nn.Sequential(
-            UpConv(8 * d, 2 * d, 4), nn.ELU(),
-            UpConv(2 * d, 2 * d, 4, 2, 1), nn.ELU(),
-            UpConv(2 * d, d, 4, 2, 1), nn.ELU(),
-            UpConv(d, d, 4, 2, 1), nn.ELU(),
+            UpConv(8 * d, 2 * d, 4), ELU(),
+            UpConv(2 * d, 2 * d, 4, 2, 1), ELU(),
+            UpConv(2 * d, d, 4, 2, 1), ELU(),
+            UpConv(d, d, 4, 2, 1), ELU(),
             UpConv(d, 3, 4, 2, 1),
         )  # fmt: skip
         kaiming_(self)
@@ -37,9 +37,9 @@ class PlainDecoder(nn.Module):
         d = depth
         self.stem = nn.Linear(feature_size, 32 * d)
         self.convs = nn.Sequential(
-            UpConv(32 * d, 4 * d, 5, 2), nn.ELU(),
-            UpConv(4 * d, 2 * d, 5, 2), nn.ELU(),
-            UpConv(2 * d, d, 6, 2), nn.ELU(),
+            UpConv(32 * d, 4 * d, 5, 2), ELU(),
+            UpConv(4 * d, 2 * d, 5, 2), ELU(),
+            UpConv(2 * d, d, 6, 2), ELU(),
             UpConv(d, 3, 6, 2),
         )  # fmt: skip
         kaiming_(self)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diswm.model.layers import OutputLinear, WholeConv, kaiming_
+from diswm.model.layers import ELU, OutputLinear, WholeConv, kaiming_
 
 
 class Code(NamedTuple):
@@ -29,11 +29,11 @@ class GaussianEncoder(nn.Module):
         d = depth
         self.size, self.noise_size = size, size
         self.convs = nn.Sequential(
-            nn.Conv2d(3, d, 4, 2, 1), nn.ELU(),
-            nn.Conv2d(d, d, 4, 2, 1), nn.ELU(),
-            nn.Conv2d(d, 2 * d, 4, 2, 1), nn.ELU(),
-            nn.Conv2d(2 * d, 2 * d, 4, 2, 1), nn.ELU(),
-            WholeConv(2 * d, 8 * d, 4), nn.ELU(),
+            nn.Conv2d(3, d, 4, 2, 1), ELU(),
+            nn.Conv2d(d, d, 4, 2, 1), ELU(),
+            nn.Conv2d(d, 2 * d, 4, 2, 1), ELU(),
+            nn.Conv2d(2 * d, 2 * d, 4, 2, 1), ELU(),
+            WholeConv(2 * d, 8 * d, 4), ELU(),
         )  # fmt: skip
         self.stats = OutputLinear(8 * d, 2 * size)
         kaiming_(self)
@@ -52,10 +52,10 @@ class PlainEncoder(nn.Module):
         d = depth
         self.size, self.noise_size = 32 * d, 0
         self.convs = nn.Sequential(
-            nn.Conv2d(3, d, 4, 2), nn.ELU(),
-            nn.Conv2d(d, 2 * d, 4, 2), nn.ELU(),
-            nn.Conv2d(2 * d, 4 * d, 4, 2), nn.ELU(),
-            nn.Conv2d(4 * d, 8 * d, 4, 2), nn.ELU(),
+            nn.Conv2d(3, d, 4, 2), ELU(),
+            nn.Conv2d(d, 2 * d, 4, 2), ELU(),
+            nn.Conv2d(2 * d, 4 * d, 4, 2), ELU(),
+            nn.Conv2d(4 * d, 8 * d, 4, 2), ELU(),
         )  # fmt: skip
         kaiming_(self)
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diswm.model.kernels import elu, interleave
+
 
 class OutputLinear(nn.Linear):
     """A network's last linear layer, in float32 also under autocast: bfloat16 would round a return of 100 to 100 +- 0.25."""
@@ -17,11 +19,18 @@ class OutputLinear(nn.Linear):
             return super().forward(x.float())
 
 
+class ELU(nn.Module):
+    """exp(x) - 1 below 0, x above; `nn.ELU`, fast on a CPU too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return elu(x)
+
+
 def mlp(sizes: list[int]) -> nn.Sequential:
     """Linear layers of the given sizes with ELU between them, none after the last."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
-        layers += [nn.Linear(fan_in, fan_out), nn.ELU()]
+        layers += [nn.Linear(fan_in, fan_out), ELU()]
     return nn.Sequential(*layers, OutputLinear(sizes[-2], sizes[-1]))
 
 
@@ -68,11 +77,8 @@ class UpConv(nn.ConvTranspose2d):
         border = taps - 1
         if border > 1:  # oneDNN takes a slow path for the gradient of so wide a padding
             input = F.pad(input.permute(0, 2, 3, 1), (0, 0, *[border] * 4)).permute(0, 3, 1, 2)
-        parities = F.conv2d(input, weight, self.bias.repeat(4), padding=border if border <= 1 else 0).permute(0, 2, 3, 1)
-        half = side + border
-        full = parities.reshape(count, half, half, 2, 2 * out).transpose(2, 3).reshape(count, 2 * half, 2 * half, out)
-        end = 2 * half - odd - padding
-        return full[:, padding:end, padding:end].contiguous().permute(0, 3, 1, 2)
+        parities = F.conv2d(input, weight, self.bias.repeat(4), padding=border if border <= 1 else 0)
+        return interleave(parities, padding, 2 * (side + border - padding) - odd)
 
 
 class NormGRUCell(nn.Module):
@@ -93,13 +99,6 @@ class NormGRUCell(nn.Module):
         reset, candidate, update = parts.chunk(3, -1)
         candidate = torch.tanh(torch.sigmoid(reset) * candidate)
         return torch.lerp(state, candidate, torch.sigmoid(update - 1))
-
-
-def images_to_input(image: Tensor) -> Tensor:
-    """uint8 (..., H, W, C) -> float (N, C, H, W) in [-0.5, 0.5], N the product of the leading axes."""
-    flat = image.reshape(-1, *image.shape[-3:])
-    # Permuting without a copy leaves the channels last in memory, which is the layout that the convolutions like best.
-    return flat.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(0.5)
 
 
 def output_to_images(output: Tensor) -> Tensor:

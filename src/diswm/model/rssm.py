@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diswm.model.dists import squash_std
+from diswm.model.kernels import elu
 from diswm.model.layers import NormGRUCell
 
 
@@ -55,7 +56,7 @@ class RSSM(nn.Module):
 
     def prior(self, deter: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and std (..., Z) of p(stoch | deter)."""
-        return _split(self.prior_stats(F.elu(self.prior_hidden(deter))))
+        return _split(self.prior_stats(elu(self.prior_hidden(deter))))
 
     def observe(self, embed: Tensor, action: Tensor, state: Latent, noise: Tensor) -> tuple[Latent, Latent]:
         """Filter a clip.
@@ -69,8 +70,8 @@ class RSSM(nn.Module):
         stoch, deter = state.stoch, state.deter
         steps = []
         for act_t, emb_t, noise_t in zip(act.unbind(1), emb.unbind(1), noise.unbind(1), strict=True):
-            deter = self.cell(F.elu(torch.addmm(act_t, stoch, from_stoch)), deter)
-            mean, std = _split(self.post_stats(F.elu(torch.addmm(emb_t, deter, from_deter))))
+            deter = self.cell(elu(torch.addmm(act_t, stoch, from_stoch)), deter)
+            mean, std = _split(self.post_stats(elu(torch.addmm(emb_t, deter, from_deter))))
             stoch = mean + std * noise_t
             steps.append((mean, std, stoch, deter))
         post = Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
@@ -79,7 +80,7 @@ class RSSM(nn.Module):
 
     def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
         """One step of the prior: state (N, ...), action (N, A), noise (N, Z) -> next state."""
-        deter = self.cell(F.elu(self.inp(torch.cat([state.stoch, action], -1))), state.deter)
+        deter = self.cell(elu(self.inp(torch.cat([state.stoch, action], -1))), state.deter)
         mean, std = self.prior(deter)
         return Latent(mean, std, mean + std * noise, deter)
 

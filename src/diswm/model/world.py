@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diswm.model.decoder import BottleneckDecoder, PlainDecoder
 from diswm.model.encoder import Code, GaussianEncoder, PlainEncoder
 from diswm.model.heads import ScalarHead
-from diswm.model.layers import images_to_input
+from diswm.model.kernels import image_input
 from diswm.model.rssm import RSSM, Latent
 
 
@@ -76,7 +76,7 @@ class WorldModel(nn.Module):
 
     def encode(self, image: Tensor) -> Code:
         """uint8 (..., H, W, C) -> the code of N frames (N, E), N the product of the leading axes."""
-        return self.encoder(images_to_input(image))
+        return self.encoder(image_input(image.reshape(-1, *image.shape[-3:])))
 
     def observe(self, image: Tensor, action: Tensor, generator: torch.Generator | None) -> Observation:
         """Filter windows from a zero state.

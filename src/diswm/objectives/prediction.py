@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from diswm.model.dists import HALF_LOG_TWO_PI, normal_kl, normal_nll
-from diswm.model.layers import images_to_input
+from diswm.model.kernels import half_squares
 from diswm.model.rssm import Latent
 
 FreeNats = Literal["mean", "step"]
@@ -20,24 +20,8 @@ def image_term(output: Tensor, image: Tensor) -> Tensor:
 
     output (B, T, C, H, W), image uint8 (B, T, H, W, C) -> (B, T).
     """
-    squares: Tensor = _HalfSquares.apply(output.flatten(0, 1), images_to_input(image))
+    squares = half_squares(output.flatten(0, 1), image.flatten(0, 1))
     return (squares + HALF_LOG_TWO_PI * output[0, 0].numel()).unflatten(0, output.shape[:2])
-
-
-class _HalfSquares(torch.autograd.Function):
-    """|output - target|^2 / 2 by row, (N, ...) each -> (N,), with few passes over what are the largest tensors of an update."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, target: Tensor) -> Tensor:
-        error = output.float().sub_(target) if output.dtype.itemsize < 4 else output - target
-        ctx.save_for_backward(error)
-        ctx.dtype = output.dtype
-        return 0.5 * torch.linalg.vector_norm(error.movedim(1, -1).flatten(1), dim=1).square()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (error,) = ctx.saved_tensors
-        return (error * grad[:, None, None, None]).to(ctx.dtype), None
 
 
 def reward_term(output: Tensor, reward: Tensor) -> Tensor:

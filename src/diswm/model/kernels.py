@@ -1,0 +1,181 @@
+"""What stands between the products of an update, in one pass over memory on a CPU (numba, an extra).
+
+Each function is PyTorch's own operations where there is no numba, and for small tensors and other devices. By itself each operation
+walks memory anew, and PyTorch's ELU takes four times as long as its instructions need: together a third of an update.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+try:
+    from diswm.model import loops
+except ModuleNotFoundError as error:  # numba is an extra
+    if error.name not in ("numba", "llvmlite"):
+        raise
+    loops = None  # type: ignore[assignment]
+
+LARGE = 16_384  # numbers for which one pass is worth its call
+SHARE = 262_144  # numbers that are worth a thread of their own
+
+
+def compiled(x: Tensor) -> bool:
+    """Whether these kernels take this tensor: a large one on a CPU, without gaps in memory, and not while a graph is recorded."""
+    return (
+        loops is not None
+        and not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
+        and x.dtype in (torch.uint8, torch.float32, torch.bfloat16)
+        and x.numel() >= LARGE
+        and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
+    )
+
+
+def elu(x: Tensor) -> Tensor:
+    """x where it is positive, else exp(x) - 1."""
+    if not compiled(x):
+        return F.elu(x)
+    result: Tensor = _Elu.apply(x)
+    return result
+
+
+class _Elu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.empty_like(x)
+        _run(loops.elu, _line(x), _line(y))
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, True, y)  # from the result: no exponential
+
+
+def image_input(image: Tensor) -> Tensor:
+    """uint8 (N, H, W, C) -> (N, C, H, W) in [-0.5, 0.5], channels last in memory; bfloat16 under autocast to it, else float32."""
+    if compiled(image) and image.is_contiguous():
+        x = torch.empty(image.shape, dtype=_input_dtype(image.device.type))
+        _run(loops.image_input, _line(image), _line(x))
+    else:
+        x = image.to(torch.float32).div_(255).sub_(0.5)
+    return x.permute(0, 3, 1, 2)  # without a copy channels lie last in memory, which is the layout that the convolutions like best
+
+
+def _input_dtype(device: str) -> torch.dtype:
+    lower = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
+    return torch.bfloat16 if lower else torch.float32
+
+
+def half_squares(output: Tensor, image: Tensor) -> Tensor:
+    """|output - input|^2 / 2 by frame: output (N, C, H, W), image uint8 (N, H, W, C) as of `image_input` -> (N,), float32."""
+    result: Tensor = _HalfSquares.apply(output, image)
+    return result
+
+
+class _HalfSquares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, image: Tensor) -> Tensor:
+        rows = output.permute(0, 2, 3, 1)
+        ctx.compiled, ctx.dtype = compiled(output) and rows.is_contiguous() and image.is_contiguous(), output.dtype
+        if ctx.compiled:
+            ctx.save_for_backward(rows, image)
+            total = torch.empty(len(rows))
+            _run(loops.half_squares, _rows(rows), _rows(image), _line(total))
+            return total
+        error = rows - (image.to(torch.float32).div_(255).sub_(0.5))
+        ctx.save_for_backward(error)
+        return 0.5 * torch.linalg.vector_norm(error.flatten(1), dim=1).square()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        if ctx.compiled:
+            rows, image = ctx.saved_tensors
+            result = torch.empty_like(rows)
+            _run(loops.half_squares_gradient, _rows(rows), _rows(image), _line(grad.contiguous()), _rows(result))
+        else:
+            (error,) = ctx.saved_tensors
+            result = (error * grad[:, None, None, None]).to(ctx.dtype)
+        return result.permute(0, 3, 1, 2), None
+
+
+def interleave(parts: Tensor, crop: int, side: int) -> Tensor:
+    """Parities of rows and columns, which are channels, laid between each other (sub-pixel convolution, Shi et al. 2016).
+
+    parts (N, 4 O, H, W), channels last in memory, in the order row parity, column parity, O -> (N, O, side, side): the rows and
+    columns from ``crop`` on.
+    """
+    count, channels, height, width = parts.shape
+    split = parts.permute(0, 2, 3, 1).reshape(count, height, width, 2, channels // 2)
+    if compiled(split):
+        rows: Tensor = _Interleave.apply(split, crop, side)
+        return rows.permute(0, 3, 1, 2)
+    full = split.transpose(2, 3).reshape(count, 2 * height, 2 * width, channels // 4)
+    return full[:, crop : crop + side, crop : crop + side].contiguous().permute(0, 3, 1, 2)
+
+
+class _Interleave(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, split: Tensor, crop: int, side: int) -> Tensor:
+        ctx.shape, ctx.crop = split.shape, crop
+        rows = split.new_empty(len(split), side, side, split.shape[-1] // 2)
+        _run(loops.interleave, _numbers(split), _lines(rows), crop=crop, back=False)
+        return rows
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        split = grad.new_zeros(ctx.shape)  # what was cropped has no gradient
+        _run(loops.interleave, _numbers(split), _lines(grad.contiguous()), crop=ctx.crop, back=True)
+        return split, None, None
+
+
+def _numbers(x: Tensor) -> np.ndarray:
+    """The same memory for numba, bfloat16 as uint16."""
+    x = x.detach()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _lines(x: Tensor) -> np.ndarray:
+    """(N, H, W, C) without gaps -> (N, H, W C)."""
+    return _numbers(x).reshape(*x.shape[:2], -1)
+
+
+def _rows(x: Tensor) -> np.ndarray:
+    """(N, ...) without gaps -> (N, numbers)."""
+    return _numbers(x).reshape(len(x), -1)
+
+
+def _line(x: Tensor) -> np.ndarray:
+    """All numbers of a tensor as they lie in memory."""
+    return _numbers(x.detach().as_strided((x.numel(),), (1,)))
+
+
+@functools.cache
+def _pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(threads, "diswm-kernels")
+
+
+def _run(loop: Callable[..., None], *arrays: np.ndarray, **fixed: int) -> None:
+    """One loop over arrays of equal length, which are split by their first axis among as many threads as PyTorch has."""
+    call = functools.partial(loop, **fixed)
+    count = len(arrays[0])
+    parts = min(torch.get_num_threads(), count, arrays[0].size // SHARE)
+    if parts <= 1:
+        call(*arrays)
+        return
+    cuts = [count * part // parts for part in range(parts + 1)]
+    pieces = [[array[first:last] for array in arrays] for first, last in itertools.pairwise(cuts)]
+    others = [_pool(parts - 1).submit(call, *piece) for piece in pieces[1:]]
+    call(*pieces[0])
+    for other in others:
+        other.result()

@@ -1,0 +1,130 @@
+"""The compiled kernels give what PyTorch's own operations give, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from diswm.model import kernels
+
+needs_numba = pytest.mark.skipif(kernels.loops is None, reason="numba is not installed (extra 'fast')")
+DTYPES = [torch.float32, torch.bfloat16]
+FRAMES, SIDE = 6, 32  # 6 x 32 x 32 x 4 = 24576 numbers: more than kernels.LARGE
+
+
+def with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.detach().requires_grad_()
+    found = function(x)
+    found.backward(torch.randn(found.shape, generator=torch.Generator().manual_seed(1)).to(found.dtype))
+    assert x.grad is not None
+    return found.detach(), x.grad
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Tensor]]:
+    """The same by PyTorch's operations."""
+
+    def run(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels, "loops", None)
+            assert not kernels.compiled(x)
+            return with_gradient(function, x)
+
+    return run
+
+
+def draw(dtype: torch.dtype, *shape: int) -> Tensor:
+    """(N, C, H, W), channels last in memory."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3
+    return x.to(dtype).to(memory_format=torch.channels_last)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elu(dtype: torch.dtype, plain: Callable) -> None:
+    """float32: within 1e-7 of numbers around 1, one unit in their last place. bfloat16: the same numbers; the slope (result + 1) is off by
+    2^-9 as the result is, and it and the gradient are rounded to 2^-9 each: 3 x 2^-9 of |gradient| < 5."""
+    x = draw(dtype, FRAMES, 4, SIDE, SIDE)
+    assert kernels.compiled(x)
+    (found, slope), (expected, expected_slope) = with_gradient(kernels.elu, x), plain(kernels.elu, x)
+    assert found.stride() == expected.stride()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7 if dtype == torch.float32 else 0)
+    torch.testing.assert_close(slope, expected_slope, rtol=0, atol=1e-6 if dtype == torch.float32 else 0.03)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elu_at_the_ends(dtype: torch.dtype) -> None:
+    """What is not a number stays so, that a diverged run is seen; exp underflows to -1; and small numbers are not lost to 1 - 1."""
+    ends = torch.tensor([float("nan"), float("inf"), float("-inf"), -1e30, -100.0, -20.0, 0.0, -1e-10, 1e-10, 1e30])
+    found = kernels.elu(ends.to(dtype).repeat(2000))[:10].float()
+    expected = [float("nan"), float("inf"), -1.0, -1.0, -1.0, -1.0, 0.0, -1e-10, 1e-10, 1e30]
+    torch.testing.assert_close(found, torch.tensor(expected), rtol=2**-8, atol=0, equal_nan=True)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_half_squares(dtype: torch.dtype, plain: Callable) -> None:
+    """Sums of 12288 terms in another order: 1e-6 of them. The gradients are the same numbers."""
+    image = torch.randint(0, 256, (FRAMES, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    output = draw(dtype, FRAMES, 3, 64, 64)
+    (found, slope), (expected, expected_slope) = (run(lambda x: kernels.half_squares(x, image), output) for run in (with_gradient, plain))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    assert torch.equal(slope, expected_slope)
+
+
+@needs_numba
+def test_images_become_input() -> None:
+    """float32: the same numbers. Under autocast: those, rounded to bfloat16 as the convolution would."""
+    image = torch.randint(0, 256, (FRAMES, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    expected = image.permute(0, 3, 1, 2).float() / 255 - 0.5
+    found = kernels.image_input(image)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        lower = kernels.image_input(image)
+    assert lower.dtype == torch.bfloat16
+    assert torch.equal(lower, expected.bfloat16())
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("crop", "side"), [(0, 34), (1, 32), (2, 30), (1, 33), (3, 28)])
+def test_interleaved_parities(dtype: torch.dtype, crop: int, side: int, plain: Callable) -> None:
+    """A copy, so the same numbers; what is left out has no gradient."""
+    parts = draw(dtype, FRAMES, 4 * 3, 17, 17)
+    (found, slope), (expected, expected_slope) = (run(lambda x: kernels.interleave(x, crop, side), parts) for run in (with_gradient, plain))
+    assert found.shape == (FRAMES, 3, side, side)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, expected)
+    assert torch.equal(slope, expected_slope)
+
+
+def test_where_parities_come_to_lie() -> None:
+    """One frame, one output channel, 2 x 2 places: channels are (row parity, column parity), so place (1, 0) with parities (0, 1)
+    is row 2 x 1 + 0, column 2 x 0 + 1."""
+    parts = torch.zeros(1, 4, 2, 2)
+    parts[0, 0 * 2 + 1, 1, 0] = 1
+    assert kernels.interleave(parts, 0, 4)[0, 0].nonzero().tolist() == [[2, 1]]
+    assert kernels.interleave(parts, 1, 2)[0, 0].nonzero().tolist() == [[1, 0]]
+
+
+@needs_numba
+def test_threads_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three threads, seven rows: the pieces 0:2, 2:4 and 4:7 fill the result as one call does."""
+    monkeypatch.setattr(kernels, "SHARE", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    image = torch.randint(0, 256, (7, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    output = draw(torch.float32, 7, 3, 64, 64)
+    expected = 0.5 * (output - (image.permute(0, 3, 1, 2).float() / 255 - 0.5)).square().sum((1, 2, 3))
+    torch.testing.assert_close(kernels.half_squares(output, image), expected, rtol=1e-5, atol=0)
+
+
+def test_tensors_that_are_left_to_pytorch() -> None:
+    """Small ones, ones with gaps, other types: the same function, PyTorch's operations."""
+    for x in (torch.randn(3), torch.randn(400, 100)[:, ::2], torch.randn(200, 100, dtype=torch.float64)):
+        assert not kernels.compiled(x)
+        assert torch.equal(kernels.elu(x), torch.nn.functional.elu(x))
