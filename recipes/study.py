@@ -191,9 +191,11 @@ def source(trials: Iterable[Trial]) -> str:
     """The videos that the teachers saw, by the names of their folders."""
     names: set[str] = set()
     for trial in trials:
-        file = Path(str(trial.run.setting("teacher"))) / "config.json"
-        if file.is_file():
-            names |= {Path(path).name for path in json.loads(file.read_text())["config"].get("videos", [])}
+        teacher = Path(str(trial.run.setting("teacher")))
+        # Where it was, or in the study, which may have been moved or kept (keep.py) since.
+        for file in (teacher / "config.json", trial.run.path.parents[1] / "teachers" / teacher.name / "config.json"):
+            if file.is_file():
+                names |= {Path(path).name for path in json.loads(file.read_text())["config"].get("videos", [])}
     return ", ".join(sorted(names)) or "not recorded"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ BUDGET = 3_000
 def recipes() -> Iterator[dict[str, ModuleType]]:
     sys.path.insert(0, str(RECIPES))
     try:
-        yield {name: importlib.import_module(name) for name in ("study", "transfer", "ablations", "curves")}
+        yield {name: importlib.import_module(name) for name in ("study", "transfer", "ablations", "curves", "keep")}
     finally:
         sys.path.remove(str(RECIPES))
 
@@ -61,7 +62,10 @@ def study(tmp_path: Path) -> Path:
     folder = tmp_path / "study"
     teacher = folder / "teachers" / "diswm"
     teacher.mkdir(parents=True)
-    (teacher / "config.json").write_text(json.dumps({"config": {"videos": ["somewhere/videos/cheetah_run"]}}))
+    (teacher / "config.json").write_text(
+        json.dumps({"format": 1, "kind": "pretrain", "config": {"videos": ["somewhere/videos/cheetah_run"]}})
+    )
+    (teacher / "metrics.jsonl").touch()
     for seed in range(3):
         fake(folder / "diswm" / str(seed), 300 + 20 * seed, teacher=str(teacher))
         fake(folder / "no_distill" / str(seed), 200 + 20 * seed, method="no_distill")
@@ -187,3 +191,42 @@ def test_a_folder_that_is_no_study_is_one_line(script: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("script", ["transfer.sh", "ablations.sh", "study.sh", "learn_cpu.sh", "demo.sh"])
 def test_shell_scripts_parse(script: str) -> None:
     assert subprocess.run(["bash", "-n", RECIPES / script], check=False).returncode == 0
+
+
+def test_a_kept_study_reads_as_the_study_did(recipes: dict[str, ModuleType], study: Path, tmp_path: Path) -> None:
+    """Also its videos, where the teacher is no longer at the path that the runs name."""
+    kept = tmp_path / "kept"
+    for run in sorted(path.parent for path in study.glob("*/*/config.json")):
+        recipes["keep"].keep(run, kept / run.relative_to(study))
+    before, after = (recipes["study"].read_study(folder) for folder in (study, kept))
+    assert [(t.variant, t.seed, t.curve, t.finished, t.frames) for t in after] == [
+        (t.variant, t.seed, t.curve, t.finished, t.frames) for t in before
+    ]
+    shutil.rmtree(study / "teachers")
+    assert recipes["study"].source(after) == "cheetah_run"
+
+
+def test_of_updates_one_in_twenty_is_kept(recipes: dict[str, ModuleType]) -> None:
+    """60 updates with an evaluation after each tenth: updates 20, 40 and 60 stay, and all 6 evaluations; a line cut off goes."""
+    lines = []
+    for update in range(1, 61):
+        lines.append(json.dumps({"kind": "update", "updates": update}))
+        if update % 10 == 0:
+            lines.append(json.dumps({"kind": "eval", "updates": update}))
+    kept = [json.loads(line) for line in recipes["keep"].thinned([*lines, '{"kind": "upd'])]
+    assert [row["updates"] for row in kept if row["kind"] == "update"] == [20, 40, 60]
+    assert [row["updates"] for row in kept if row["kind"] == "eval"] == [10, 20, 30, 40, 50, 60]
+
+
+def test_what_is_kept_is_replaced_by_a_longer_run_alone(recipes: dict[str, ModuleType], tmp_path: Path) -> None:
+    keep, target = recipes["keep"].keep, tmp_path / "kept" / "0"
+    fake(tmp_path / "a" / "0", 100, reached=1_000)
+    fake(tmp_path / "b" / "0", 100, reached=2_000, threads=1)
+    fake(tmp_path / "c" / "0", 100, reached=2_000, seed=1)
+    keep(tmp_path / "a" / "0", target)
+    keep(tmp_path / "b" / "0", target)
+    with pytest.raises(DiswmError, match="went further"):
+        keep(tmp_path / "a" / "0", target)
+    with pytest.raises(DiswmError, match="another config"):
+        keep(tmp_path / "c" / "0", target)
+    assert json.loads((target / "cost.json").read_text())["frames"] == 2_000
