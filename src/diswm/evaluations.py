@@ -48,6 +48,11 @@ class Evaluations:
         """On the training colours and other distractions, those of this part of the run where they have phases."""
         return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch, progress)
 
+    def earlier(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
+        """On what was trained on before the last switch."""
+        old = _phases(self.config, progress)[-2]
+        return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch, old.end)
+
     def unseen(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
         """On the colours never trained on, and the test sets of the other distractions."""
         return evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
@@ -66,8 +71,12 @@ class Evaluations:
 def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: TrainRun, frames: int) -> dict[str, Evaluation] | None:
     """Write evaluation.json and the films; None if it was interrupted, then nothing is written."""
     results: dict[str, Evaluation] = {}
+    done = frames / config.train.frames
+    phases = _phases(config, done)
+    plays = {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}
+    plays |= {"earlier": stages.earlier} if len(phases) > 1 else {}
     with Interrupt("stopping the evaluation; the same command makes it anew") as stop:
-        for name, play in {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}.items():
+        for name, play in plays.items():
             with progress(f"evaluate, {name}", config.eval.episodes, "episodes") as bar:
 
                 def watch(episodes: int, steps: int, bar: Bar = bar) -> None:
@@ -76,20 +85,30 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
                         raise Abandoned
 
                 try:
-                    results[name] = play(agent, watch, frames / config.train.frames)
+                    results[name] = play(agent, watch, done)
                 except Abandoned:
                     return None
-    phases = config.env.plan().phases
-    trained = [phase for phase in phases if phase.start <= frames / config.train.frames][-1]
     unseen = envs.unseen(config.env, config.unseen).plan().phases[0]
     table: dict[str, Any] = {}
     make_folder(folder / "media")
     for name, result in results.items():
         media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)
-        table[name] = {**result.record(), **_look(unseen if name == "unseen" else trained)}
+        look = {"unseen": unseen, "earlier": phases[-2] if len(phases) > 1 else unseen}.get(name, phases[-1])
+        table[name] = {**result.record(), **_look(look)}
         console.print(_line(name, table[name]))
+    table["phases"] = [{"start": phase.start, "end": phase.end, **_look(phase), "distractions": _others(phase)} for phase in phases]
     write_json(folder / "evaluation.json", {**table, "frames": frames})
     return results
+
+
+def _phases(config: TrainRun, done: float) -> list[Phase]:
+    """The phases that a run has entered after this part of its budget."""
+    return [phase for phase in config.env.plan().phases if phase.start <= done]
+
+
+def _others(phase: Phase) -> list[str]:
+    """The kinds of distraction of a phase beside colour and texture."""
+    return sorted({layer.kind for layer in phase.layers if not isinstance(layer, TextureConfig)})
 
 
 def _look(phase: Phase) -> dict[str, str]:

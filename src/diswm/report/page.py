@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.contract import DiswmError
-from diswm.report import robustness, sections, words
+from diswm.report import robustness, sections, switches, words
 from diswm.report.reading import Run, read_run
 from diswm.report.style import CSS
 from diswm.report.summary import find_source, find_teacher, find_videos, summary_of
@@ -80,6 +80,8 @@ def _body(
              sections.returns(run, summary, figures)),
             ("episodes", "Episodes", "What the numbers look like.", sections.episodes(run)),
         ]  # fmt: skip
+        if changes := switches.section(run):
+            parts.append(("switches", "Switches", "What changed in mid-training, and what that cost.", changes))
         if matrix := robustness.section(run, figures):
             parts.append(("robustness", "Robustness", "The final policy under what it never met.", matrix))
     lead = "The model sees a few frames, then dreams on: in open loop nothing corrects it."
