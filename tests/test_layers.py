@@ -51,9 +51,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": PARTS
     | {
         *("config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
-        *("portable", "explorer"),
+        *("portable", "explorer", "settings", "bench", "runtime"),
     },
     "parsing": {"contract"},
+    "settings": PARTS | {"config", "ablations", "presets", "parsing"},
+    "bench": PARTS | {"config"},
     "__main__": {"cli"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}

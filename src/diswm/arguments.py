@@ -125,6 +125,22 @@ class DemoArgs:
 
 
 @dataclasses.dataclass(frozen=True)
+class BenchArgs:
+    """Time an update and what surrounds it, and compare it with what this machine can give; about a minute with the preset `cpu`."""
+
+    preset: Literal["paper", "cpu", "demo", "tiny"] = "cpu"
+    """Whose sizes."""
+    method: str = "diswm"
+    """diswm, paper, no_distill, no_disentangle, dreamerv2, dv2_finetune."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    threads: int = 0
+    """CPU threads for PyTorch; 0: one per core."""
+    json: bool = False
+    """Print one JSON object in place of the table."""
+
+
+@dataclasses.dataclass(frozen=True)
 class DoctorArgs:
     """Look at versions, renderers, devices, disk and memory, and say what mends each problem."""
 

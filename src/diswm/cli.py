@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.arguments import (
+    BenchArgs,
     DataConvertArgs,
     DataInfoArgs,
     DataPreviewArgs,
@@ -27,7 +29,7 @@ from diswm.arguments import (
     TraverseArgs,
 )
 from diswm.contract import DiswmError, unknown
-from diswm.parsing import call_tyro, check_flags, listed, parse, take, take_all
+from diswm.parsing import parse
 
 VERBS = {
     "doctor": "what works on this machine, and the command that mends what does not",
@@ -41,6 +43,7 @@ VERBS = {
     "export": "write a run as ONNX, safetensors and a model card",
     "push": "export a run to a model hub",
     "explore": "write and open a page to play with: a slider for each dimension of the code",
+    "bench": "how fast this machine trains, how near that is to its limit, and what holds it back",
     "import-checkpoint": "turn the weights of the authors' release into a run",
     "export-checkpoint": "write a run's weights as the authors' release has them",
     "demo": "the whole job on two CPU cores, in about ten minutes",
@@ -91,7 +94,7 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo, "data": _data,
-        "export": _export, "push": _push, "explore": _explore,
+        "export": _export, "push": _push, "explore": _explore, "bench": _bench,
         "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
@@ -103,8 +106,9 @@ def _dispatch(verb: str, args: list[str]) -> int:
 def _collect(args: list[str]) -> int:
     from diswm import api
     from diswm.config import CollectRun
+    from diswm.settings import configure
 
-    config, explicit = _configure("collect", CollectRun(), args, None)
+    config, explicit = configure("collect", VERBS["collect"], CollectRun(), args, None)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"videos/{_slug(config.env.task)}"))
     return _code(api.collect(config))
@@ -115,8 +119,9 @@ def _pretrain(args: list[str]) -> int:
     from diswm.ablations import slug
     from diswm.config import PretrainRun
     from diswm.methods import for_pretraining
+    from diswm.settings import configure
 
-    config, explicit = _configure("pretrain", PretrainRun(), args, for_pretraining)
+    config, explicit = configure("pretrain", VERBS["pretrain"], PretrainRun(), args, for_pretraining)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"runs/teacher_{config.method}{slug(config)}_{config.seed}"))
     return _code(api.pretrain(config))
@@ -127,8 +132,9 @@ def _train(args: list[str]) -> int:
     from diswm.ablations import slug
     from diswm.config import TrainRun
     from diswm.methods import for_training
+    from diswm.settings import configure
 
-    config, explicit = _configure("train", TrainRun(), args, for_training)
+    config, explicit = configure("train", VERBS["train"], TrainRun(), args, for_training)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"runs/{_slug(config.env.task)}_{config.method}{slug(config)}_{config.seed}"))
     return _code(api.train(config))
@@ -141,67 +147,6 @@ def _slug(task: str) -> str:
 
 def _code(done: bool) -> int:
     return 0 if done else INTERRUPTED
-
-
-def _configure(verb: str, config: Any, args: list[str], apply_method: Callable[[Any, str], Any] | None) -> tuple[Any, set[str]]:
-    """Defaults, then the method, the preset, a file, the ablations, then flags: each overrides what came before.
-
-    Also returns the names that the file or flags set.
-    """
-    from diswm import envs
-    from diswm.ablations import ablate
-    from diswm.config import flat, merge, read_yaml
-    from diswm.presets import DEFAULT, PRESETS, apply_preset
-
-    args = ["--env.task" + arg.removeprefix("--task") if arg.split("=")[0] == "--task" else arg for arg in args]
-    chosen, args = take(args, "--preset")
-    file, args = take(args, "--config")
-    settings = read_yaml(Path(file)) if file else {}
-    changes: list[str] = []
-    if apply_method:
-        changes, args = take_all(args, "--ablate")
-        changes = [*listed(settings.pop("ablate", [])), *changes]
-        flag, args = take(args, "--method")
-        name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
-        if flag and name and flag != name:
-            raise DiswmError(f"Two methods are named: {name} and --method {flag}. Name one.")
-        config = apply_method(config, str(name or flag or settings.pop("method", config.method)))
-        settings.pop("method", None)
-    texts: dict[str, list[str]] = {}
-    for name in ("distract", "phases") if hasattr(config, "env") else ():
-        flags, args = take_all(args, f"--{name}")
-        from_file = listed(settings.pop(name, []))
-        texts[name] = flags or from_file
-    config = apply_preset(config, chosen or DEFAULT, verb)
-    config = merge(_for_task(config, verb, settings, args, texts) if texts else config, settings)
-    if texts.get("distract"):
-        config = dataclasses.replace(config, env=envs.with_distractions(config.env, texts["distract"]))
-    config = merge(config, {"env.phases": texts["phases"]}) if texts.get("phases") else config
-    config = ablate(config, changes) if changes else config
-    check_flags(args, list(flat(config)))
-    head = " [METHOD]" if apply_method else ""
-    head += " [--ablate NAME[=VALUE]]" if apply_method else ""
-    task = " [--task TASK] [--distract KIND:VALUE[,OPTION...]]... [--phases PHASES]" if hasattr(config, "env") else ""
-    text = (
-        f"{VERBS[verb]}.\n\nusage: diswm {verb}{head} [--preset {'|'.join(PRESETS)}] [--config FILE.yaml]{task} [settings]\n\n"
-        f"Shown below are the values of preset {chosen or DEFAULT}."
-    )
-    parsed = call_tyro(type(config), verb, args, default=config, description=text)
-    if texts.get("distract") and parsed.env.settled().distract.colours != parsed.env.distract.colours:
-        raise DiswmError(f"{parsed.env.task} is shown as it is: it cannot show the distraction colour. Leave it out.")
-    explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
-    return parsed, explicit
-
-
-def _for_task(config: Any, verb: str, settings: dict[str, Any], args: list[str], texts: dict[str, list[str]]) -> Any:
-    """The config with what its task changes, be the task named by a flag, in the file or by the preset."""
-    from diswm.config import merge
-    from diswm.presets import apply_task
-
-    task, _ = take(args, "--env.task")
-    env = merge(merge(config, settings), {"env.task": task} if task else {}).env
-    own = any(texts.values()) or env.distractions or any(arg.split("=")[0] == "--env.distractions" for arg in args)
-    return apply_task(config, env.task, verb, bool(own))
 
 
 # ---- small verbs
@@ -301,6 +246,21 @@ def _demo(args: list[str]) -> int:
     from diswm.demo import demo
 
     return _code(demo(parsed.out, seed=parsed.seed, tiny=parsed.tiny))
+
+
+def _bench(args: list[str]) -> int:
+    parsed = parse(BenchArgs, "bench", args)
+    from diswm.bench import bench, lines
+    from diswm.config import TrainRun
+    from diswm.methods import for_training
+    from diswm.presets import apply_preset
+    from diswm.runtime import prepare
+
+    device = prepare(parsed.device, parsed.threads)
+    config = apply_preset(for_training(TrainRun(), parsed.method), parsed.preset, "train")
+    found = bench(config, device)
+    print(json.dumps(found) if parsed.json else "\n".join(lines(found, config)))
+    return 0
 
 
 def _doctor(args: list[str]) -> int:

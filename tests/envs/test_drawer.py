@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diswm import cli, envs
+from diswm import envs
 from diswm.checks import check_unseen
 from diswm.config import CollectRun, TrainRun, merge
 from diswm.contract import DiswmError
 from diswm.envs import ColourConfig, EnvConfig, patterns
+from diswm.settings import configure
 
 PLAIN = ColourConfig(colours="none")
 TASKS = ("drawer_open", "drawer_close")
@@ -321,7 +322,7 @@ def test_what_was_never_trained_on() -> None:
 
 
 def configured(kind: Any, verb: str, *args: str) -> Any:
-    return cli._configure(verb, kind(), list(args), None)[0]
+    return configure(verb, "", kind(), list(args), None)[0]
 
 
 def test_a_run_goes_from_grid_to_wood_and_is_tried_on_metal(tmp_path: Path) -> None:

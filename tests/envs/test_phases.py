@@ -16,6 +16,7 @@ from diswm.config import TrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.data.episodes import list_episodes, load_episode
 from diswm.envs import ColourConfig, EnvConfig
+from diswm.settings import configure
 from diswm.trainers.rollout import Rollout
 from diswm.trainers.run import check_folder
 
@@ -50,7 +51,10 @@ def test_a_run_switches_at_the_first_episode_after_the_middle(tmp_path: Path, mo
     seen = watch(monkeypatch)
     assert api.train(small.train_config(tmp_path / "agent", train__frames=500, train__eval_every=1000, **PHASED))
     assert dict.fromkeys(seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 0.2, "set1"), (2, 0.4, "set1"), (3, 0.6, "set2"), (4, 0.8, "set2")])
-    assert json.loads((tmp_path / "agent" / "evaluation.json").read_text())["seen"]["colours"] == "set2"
+    found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
+    assert [found[name]["colours"] for name in ("earlier", "seen", "unseen")] == ["set1", "set2", "none"]
+    assert [(phase["start"], phase["colours"]) for phase in found["phases"]] == [(0.0, "set1"), (0.5, "set2")]
+    assert found["earlier"]["returns"] != found["seen"]["returns"]
 
 
 def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +176,7 @@ def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
 def configured(tmp_path: Path, *args: str) -> Any:
     from diswm.config import CollectRun
 
-    return cli._configure("collect", CollectRun(), ["--out", str(tmp_path), *args], None)[0].env
+    return configure("collect", "", CollectRun(), ["--out", str(tmp_path), *args], None)[0].env
 
 
 def test_flags(tmp_path: Path) -> None:

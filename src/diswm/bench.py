@@ -1,0 +1,248 @@
+"""How fast this machine trains, and how near that is to what it could give: the update, and what stands around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from diswm import envs
+from diswm.agents import Dreamer
+from diswm.agents.learner import Precision, resolve_precision
+from diswm.config import TrainRun
+from diswm.contract import Batch, DiswmError
+from diswm.data.replay import Replay
+from diswm.trainers.rollout import action_size
+
+ACTIONS = 6  # of the walker
+REPEATS = 5
+PATIENCE = 20.0
+"""Seconds after which no measurement is repeated once more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What was measured. Seconds are those of one update, act or window batch: medians, the limit from best times."""
+
+    precision: str
+    update: float
+    flop: float
+    """Of the products and convolutions of one update."""
+    limit: float
+    """Seconds that those take one by one, each at the best rate that this machine gives on its very shape."""
+
+    @property
+    def share(self) -> float:
+        """The limit over the time of the update."""
+        return self.limit / self.update
+
+
+class Call(NamedTuple):
+    """A product or a convolution as PyTorch was asked for it."""
+
+    name: str
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: torch.dtype
+    options: tuple[Any, ...] = ()
+
+    @property
+    def flop(self) -> float:
+        """Two for each multiplication with its addition."""
+        if self.name == "mm":
+            (rows, inner), (_, columns) = self.shapes
+            return 2.0 * rows * inner * columns
+        out, kernel = (self.shapes[0], self.shapes[2]) if self.name == "convolution_backward" else (self.options[-1], self.shapes[1])
+        times = sum(self.options[-1][:2]) if self.name == "convolution_backward" else 1
+        return 2.0 * times * out[0] * out[2] * out[3] * math.prod(kernel)
+
+
+class Recorder(TorchDispatchMode):
+    """Counts the products and convolutions that are asked for while it is active."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[Call] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("mm", "addmm"):
+            left, right = args[-2:]
+            self.calls[Call("mm", (tuple(left.shape), tuple(right.shape)), left.dtype)] += 1
+        elif name == "convolution":
+            image, weight, _, stride, padding = args[:5]
+            options = (tuple(stride), tuple(padding), tuple(result.shape))
+            self.calls[Call(name, (tuple(image.shape), tuple(weight.shape)), image.dtype, options)] += 1
+        elif name == "convolution_backward":
+            shapes = tuple(tuple(part.shape) for part in args[:3])
+            self.calls[Call(name, shapes, args[0].dtype, (tuple(args[4]), tuple(args[5]), tuple(args[10])))] += 1
+        return result
+
+
+def seconds_of(call: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> list[float]:
+    """Wall times of a call, after one that does not count; fewer where it is slow."""
+    times: list[float] = []
+    for again in range(repeats + 1):
+        start = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+        if again and sum(times) > PATIENCE:
+            break
+    return times[1:]
+
+
+def best_seconds(call: Call, device: torch.device) -> float:
+    """The least time of this product or convolution alone, over the ways that PyTorch has of making it."""
+    made = [torch.randn(shape, device=device).to(call.dtype) for shape in call.shapes]
+    ways: list[Callable[[], object]]
+    if call.name == "mm":
+        left, right = made
+        turned = right.t().contiguous()
+        ways = [lambda: torch.mm(left, right), lambda: torch.mm(left, turned.t())]
+        if device.type == "cpu":  # oneDNN, which PyTorch does not choose for float32
+            ways.append(lambda: torch.ops.mkldnn._linear_pointwise(left, turned, None, "none", [], ""))
+    else:
+        laid = [part.contiguous(memory_format=torch.channels_last) for part in made]
+        stride, padding, last = call.options
+        if call.name == "convolution":
+            ways = [lambda: torch.ops.aten.convolution(*laid, None, stride, padding, (1, 1), False, (0, 0), 1)]
+        else:
+            bias = [laid[2].shape[0]]
+            ways = [lambda: torch.ops.aten.convolution_backward(*laid, bias, stride, padding, (1, 1), False, (0, 0), 1, list(last))]
+    with torch.no_grad():
+        return min(min(seconds_of(way, device)) for way in ways)
+
+
+def random_batch(config: TrainRun, rng: np.random.Generator, actions: int = ACTIONS) -> Batch:
+    """A batch of windows of noise, with the teacher's codes where the method has a teacher."""
+    lead = (config.train.batch, config.train.length)
+    batch: Batch = {
+        "image": rng.integers(0, 256, (*lead, 64, 64, 3), np.uint8),
+        "action": rng.uniform(-1, 1, (*lead, actions)).astype(np.float32),
+        "reward": rng.uniform(0, 1, lead).astype(np.float32),
+        "is_first": np.zeros(lead, bool),
+        "is_terminal": np.zeros(lead, bool),
+    }
+    if "distill" in config.weights:
+        batch |= {name: rng.normal(0, 0.5, (*lead, config.model.z_dim)).astype(np.float32) for name in ("teacher_mean", "teacher_logvar")}
+    return batch
+
+
+def build(config: TrainRun, device: str, precision: Precision, actions: int = ACTIONS) -> Dreamer:
+    """The agent of this config, with first weights."""
+    learner = dataclasses.replace(config.learner, precision=precision)
+    return Dreamer(config.model, actions, learner, config.dreamer, config.weights, config.anneal, seed=0, device=device)
+
+
+def update_speed(config: TrainRun, device: str, precision: Precision, *, limit: bool = True, actions: int = ACTIONS) -> Speed:
+    """Time one update of this config on noise; with ``limit`` also its products and convolutions one by one."""
+    agent, batch = build(config, device, precision, actions), random_batch(config, np.random.default_rng(0), actions)
+
+    def update() -> None:
+        agent.update(batch, steps=1, updates=1)
+
+    update()
+    taken = float(np.median(seconds_of(update, agent.device)))
+    with Recorder() as recorder:
+        update()
+    flop = sum(call.flop * count for call, count in recorder.calls.items())
+    best = sum(best_seconds(call, agent.device) * count for call, count in recorder.calls.items()) if limit else math.nan
+    return Speed(str(agent.dtype).removeprefix("torch."), taken, flop, best)
+
+
+def acting_seconds(config: TrainRun, device: str) -> float:
+    """One action of one environment, without its picture."""
+    agent, image = build(config, device, config.learner.precision), np.zeros((1, 64, 64, 3), np.uint8)
+    state = agent.policy(image, np.ones(1, bool), None, sample=True)[1]
+    return float(np.median(seconds_of(lambda: agent.policy(image, np.zeros(1, bool), state, sample=True), agent.device, 100)))
+
+
+def sampling_seconds(config: TrainRun, rows: int = 5_000) -> float:
+    """One batch of windows from a replay of so many rows."""
+    rng, length = np.random.default_rng(0), max(500, config.train.length)
+    extras = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
+    episode = {
+        "image": rng.integers(0, 256, (length, 64, 64, 3), np.uint8),
+        "action": np.zeros((length, ACTIONS), np.float32),
+        "reward": np.zeros(length, np.float32),
+        "is_terminal": np.zeros(length, bool),
+        **{name: np.zeros((length, size), np.float32) for name, size in extras.items()},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        replay = Replay(Path(folder), capacity=rows, action_dim=ACTIONS, extras=extras)
+        for _ in range(rows // length):
+            replay.add(episode)
+        times = seconds_of(lambda: replay.sample(rng, config.train.batch, config.train.length), torch.device("cpu"), 50)
+        replay.close()
+    return float(np.median(times))
+
+
+def env_seconds(config: TrainRun, steps: int = 100) -> float:
+    """One step of the config's environment with its picture. DiswmError where it cannot be made."""
+    env = envs.make(config.env, seed=0)
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).uniform(-1, 1, (steps, action_size(env))).astype(np.float32)
+    start = time.perf_counter()
+    for action in actions:
+        if any(env.step(action)[2:4]):
+            env.reset()
+    taken = (time.perf_counter() - start) / steps
+    env.close()
+    return taken
+
+
+def bench(config: TrainRun, device: str) -> dict[str, Any]:
+    """What `diswm bench` prints as plain values: updates by precision, and what an agent step costs beside them, in seconds."""
+    lower = resolve_precision("auto", torch.device(device)) == torch.bfloat16
+    speeds = {name: update_speed(config, device, name) for name in ("float32", "bfloat16") if name == "float32" or lower}  # type: ignore[arg-type]
+    found: dict[str, Any] = {f"update_seconds_{name}": None for name in ("float32", "bfloat16")}
+    for name, speed in speeds.items():
+        found |= {f"update_seconds_{name}": speed.update, f"limit_seconds_{name}": speed.limit, f"share_of_limit_{name}": speed.share}
+        found["flop"] = speed.flop
+    found |= {"acting_seconds": acting_seconds(config, device), "sampling_seconds": sampling_seconds(config)}
+    try:
+        found["env_seconds"] = env_seconds(config)
+    except DiswmError as error:
+        found |= {"env_seconds": None, "env_problem": str(error)}
+    return found
+
+
+def lines(found: Mapping[str, Any], config: TrainRun) -> Iterator[str]:
+    """Lines to print."""
+    t = config.train
+    yield f"{config.method}, batch {t.batch} x {t.length}, {found['flop'] / 1e9:,.0f} GFLOP an update"
+    for name in ("float32", "bfloat16"):
+        if (seconds := found[f"update_seconds_{name}"]) is None:
+            yield f"update, {name:9} this machine has no units for it"
+            continue
+        rate, share = found["flop"] / seconds / 1e9, found[f"share_of_limit_{name}"]
+        yield f"update, {name:9} {1e3 * seconds:9.1f} ms   {rate:7,.0f} GFLOP/s, {share:.0%} of what this machine gives on these shapes"
+    chosen = found["update_seconds_bfloat16"] or found["update_seconds_float32"]
+    step = {
+        "updates": chosen / t.update_every,
+        "windows": found["sampling_seconds"] / t.update_every,
+        "acting": found["acting_seconds"],
+        "environment": found["env_seconds"] or 0.0,
+    }
+    whole = sum(step.values())
+    for name, seconds in step.items():
+        yield f"{name + ', a step':17} {1e3 * seconds:9.2f} ms   {seconds / whole:4.0%}"
+    frames = config.env.action_repeat / whole
+    hours = t.frames / frames / 3600
+    yield f"training           {frames:9.1f} frames/s: {t.frames:,} frames in {hours:.1f} hours, without evaluation"
+    yield f"held back by       {max(step, key=lambda name: step[name])}" + (
+        "" if step["updates"] < whole / 2 else ": what is left of the limit is work between products, and calls"
+    )
+    if problem := found.get("env_problem"):
+        yield f"environment not measured: {problem}"

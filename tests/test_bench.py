@@ -1,0 +1,66 @@
+"""What `diswm bench` counts, by hand; that it prints and is refused in words. Times are not tested."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from diswm import bench
+from diswm.cli import main
+from diswm.config import TrainRun
+from diswm.methods import for_training
+from diswm.presets import apply_preset
+
+
+def recorded(call: object) -> dict[str, float]:
+    """FLOPs by name of operation."""
+    with bench.Recorder() as recorder:
+        call()  # type: ignore[operator]
+    totals: dict[str, float] = {}
+    for one, count in recorder.calls.items():
+        totals[one.name] = totals.get(one.name, 0) + count * one.flop
+    return totals
+
+
+def test_flops_of_a_product() -> None:
+    """(5, 3) x (3, 7): 2 x 5 x 3 x 7 = 210; its gradients for weights (3, 5) x (5, 7) and inputs (5, 7) x (7, 3) take as many each."""
+    x, weight = torch.randn(5, 3, requires_grad=True), torch.randn(7, 3, requires_grad=True)
+    assert recorded(lambda: F.linear(x, weight, torch.zeros(7)).sum().backward()) == {"mm": 3 * 210}
+
+
+def test_flops_of_a_convolution() -> None:
+    """(2, 3, 8, 8) with 5 kernels of 3 x 4 x 4, stride 2, padding 1 gives (2, 5, 4, 4): 2 x 2 x 16 x 5 x 48 = 15360. Backward as many
+    for the weights, and as many again where the input wants a gradient."""
+    weight = torch.randn(5, 3, 4, 4, requires_grad=True)
+    for wants, times in ((False, 1), (True, 2)):
+        x = torch.randn(2, 3, 8, 8, requires_grad=wants)
+        found = recorded(lambda x=x: F.conv2d(x, weight, None, 2, 1).sum().backward())
+        assert found == {"convolution": 15_360, "convolution_backward": times * 15_360}
+
+
+def test_every_recorded_call_can_be_timed_alone() -> None:
+    """The limit is a sum over all calls of an update, so none may be refused; and it is positive."""
+    config = apply_preset(for_training(TrainRun(), "diswm"), "tiny", "train")
+    speed = bench.update_speed(config, "cpu", "float32")
+    assert speed.precision == "float32"
+    assert speed.flop > 0
+    assert 0 < speed.limit < float("inf")
+
+
+def test_the_verb_prints_a_table_or_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--preset", "tiny", "--method", "dreamerv2", "--device", "cpu", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["update_seconds_float32"] > 0
+    assert "update_seconds_bfloat16" in found  # a number, or null where there are no units
+    config = apply_preset(for_training(TrainRun(), "dreamerv2"), "tiny", "train")
+    text = "\n".join(bench.lines(found, config))
+    for words in ("dreamerv2, batch 4 x 8", "GFLOP/s", "held back by", "frames/s"):
+        assert words in text
+
+
+def test_the_verb_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--method", "diwm"]) == 2
+    assert "diswm" in capsys.readouterr().err
