@@ -134,8 +134,12 @@ class _Interleave(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        split = grad.new_zeros(ctx.shape)  # what was cropped has no gradient
+        split = grad.new_empty(ctx.shape)
         _run(loops.interleave, _numbers(split), _lines(grad.contiguous()), crop=ctx.crop, back=True)
+        pairs = split.unflatten(-1, (2, -1))  # (N, H, W, row parity, column parity, O): what was cropped has no gradient
+        for dim, length in enumerate(split.shape[1:3], 1):
+            for line in (*range(ctx.crop), *range(ctx.crop + grad.shape[dim], 2 * length)):
+                pairs.select(dim + 2, line % 2).select(dim, line // 2).zero_()
         return split, None, None
 
 
