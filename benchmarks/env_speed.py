@@ -94,13 +94,16 @@ class Actor:
     """What a worker does: a few pictures without distractions, then as many steps as it is told."""
 
     def __init__(self, task: str, kind: str, repeat: int) -> None:
-        self._make = partial(Suite, task, repeat) if kind == "suite" else partial(Ours, task, kind, repeat)
-        self._plain = kind == "suite"
-        self._env: Any = self._make() if self._plain else self._make("set1")
+        self._about = task, kind, repeat
+        self._env = self._make("set1")
+
+    def _make(self, colours: str) -> Suite | Ours:
+        task, kind, repeat = self._about
+        return Suite(task, repeat) if kind == "suite" else Ours(task, kind, repeat, colours)
 
     def __call__(self, steps: int) -> tuple[str, Array] | str:
         """With 0 steps the renderer's name and pictures (PICTURES + 1, 64, 64, 3)."""
-        env = self._env if steps or self._plain else self._make("none")
+        env = self._env if steps or isinstance(self._env, Suite) else self._make("none")
         actions = np.random.default_rng(SEED).uniform(-1, 1, (steps or PICTURES, env.act_dim)).astype(np.float32)
         images = [env.reset(seed=SEED)]
         for action in actions:
