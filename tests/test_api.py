@@ -70,6 +70,12 @@ def test_videos_of_a_trained_agent(agent: Path, tmp_path: Path) -> None:
     assert json.loads((out / "manifest.json").read_text())["source"] == f"agent {agent}"
     with pytest.raises(DiswmError, match="holds videos with source"):
         api.collect(small.collect_config(out, collect__frames=200))
+    threads = torch.get_num_threads()
+    assert api.collect(small.collect_config(out, collect__frames=200, collect__policy=str(agent)))
+    assert torch.get_num_threads() == threads
+    by_two = small.collect_config(tmp_path / "by_two", collect__frames=200, collect__policy=str(agent), collect__workers=2)
+    assert api.collect(by_two)
+    assert small.tree(by_two.out) == small.tree(out)
 
 
 def test_a_config_without_its_methods_terms_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "matrix": PARTS | {"config", "evaluations"},
     "datasets": {"contract", "data", "trainers"},
     "checks": PARTS | {"config", "exchange"},
-    "api": PARTS | {"config", "methods", "ablations", "build", "checks", "datasets", "exchange", "evaluations", "matrix", "runtime"},
+    "collecting": PARTS | {"config", "build", "checks"},
+    "api": PARTS
+    | {
+        *("config", "methods", "ablations", "build", "checks", "collecting", "datasets", "exchange", "evaluations", "matrix"),
+        "runtime",
+    },
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
     "cli": PARTS

@@ -15,11 +15,11 @@ from diswm import envs
 from diswm.ablations import check_record, check_teacher_record, method_of
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
-from diswm.checks import check_actions, check_budget, check_images, check_task, check_unseen, check_window
-from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, from_dict, to_dict
-from diswm.contract import DiswmError, Env, Policy
+from diswm.checks import check_budget, check_images, check_task, check_unseen, check_window
+from diswm.collecting import collect
+from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dict
+from diswm.contract import DiswmError
 from diswm.data.disk import make_folder
-from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
 from diswm.datasets import converting, unpacking
 from diswm.envs.vector import InProcess
@@ -30,13 +30,12 @@ from diswm.methods import check_terms
 from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.checkpoint import last_checkpoint
-from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.evaluate import evaluate as run_evaluate
 from diswm.trainers.evaluate import random_actor
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
 from diswm.trainers.progress import console, progress
-from diswm.trainers.rollout import RandomEpisodes, action_size
+from diswm.trainers.rollout import action_size
 from diswm.trainers.run import Run, check_folder, read_config
 from diswm.trainers.seeds import generator, seed_of
 
@@ -46,55 +45,6 @@ __all__ = [
 
 
 # ---- the verbs
-
-
-def collect(config: CollectRun) -> bool:
-    """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
-    check_numbers(config)
-    config = dataclasses.replace(config, env=config.env.settled())
-    env = envs.make(config.env)
-    agent = None if config.collect.policy == "random" else _actor_for(config, env)
-    distraction: dict[str, Any] = dataclasses.asdict(config.env.distract)
-    if config.env.distractions:
-        distraction["distractions"] = config.env.distractions
-    if config.env.phases:  # fractions of this budget: with another, the episodes to come would not fit those that are there
-        distraction |= {"phases": config.env.phases, "of_frames": config.collect.frames}
-    manifest = {
-        "task": config.env.task,
-        "source": f"agent {config.collect.policy}" if agent else "random policy",
-        "renderer": env.renderer,
-        "action_repeat": config.env.action_repeat,
-        "frames_per_row": config.env.action_repeat,
-        "seed": config.seed,
-        "versions": _versions(),
-        "distraction": distraction,
-    }
-    with VideoWriter(config.out, manifest) as writer:
-        policy: Policy = agent or RandomEpisodes(config.seed, action_size(env), writer.episodes, env.discrete)
-        run_collect(env, policy, writer, config.collect.frames, config.seed)
-        console.print(f"{config.out}: {writer.episodes} episodes, {writer.frames:,} frames of {config.env.task}, drawn by {env.renderer}")
-        done = writer.frames >= config.collect.frames
-    env.close()
-    return done
-
-
-def _actor_for(config: CollectRun, env: Env) -> Dreamer:
-    agent = load(config.collect.policy)
-    advice = "Choose an agent of this task, or --collect.policy random."
-    check_actions(config.collect.policy, agent, config.env.task, env, advice)
-    return agent
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    found = {}
-    for name in ("diswm", "numpy", "mujoco", "dm_control", "metaworld", "mujoco-warp"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def pretrain(config: PretrainRun) -> bool:

@@ -196,6 +196,7 @@ MAY_BE_ZERO = (
         "seed",
         "threads",
         "eval.workers",
+        "collect.workers",
         "train.prefill_steps",
         "train.first_updates",
         "train.save_every_seconds",

@@ -89,7 +89,9 @@ def test_environments_that_are_not_asked_stay_as_they_are(workers: Workers) -> N
 def test_a_worker_that_is_killed_is_named_started_again_and_nothing_is_lost(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
     workers.reset(SEEDS)
     first = play(workers, 6)
-    os.kill(workers._processes[0].pid, signal.SIGKILL)
+    pid = workers._processes[0].pid
+    assert pid
+    os.kill(pid, signal.SIGKILL)
     with caplog.at_level(logging.WARNING, "diswm"):
         second = play(workers, 6, start=6)
     assert first + second == reference(12)
@@ -128,11 +130,14 @@ def test_what_an_environment_raises_arrives_in_words(tmp_path: Path) -> None:
 
 def test_closing_gives_the_memory_back(workers: Workers) -> None:
     workers.reset(SEEDS)
-    memory, processes, last = workers._memory, list(workers._processes), workers.images.copy()
+    memory, pids, last = workers._memory, [process.pid for process in workers._processes], workers.images.copy()
     assert memory is not None
     workers.close()
     workers.close()
-    assert all(not process.is_alive() for process in processes)
+    for pid in pids:
+        assert pid
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
     with pytest.raises(FileNotFoundError):
         SharedMemory(name=memory.name)
     assert np.array_equal(workers.images, last), "the last frames can still be looked at"

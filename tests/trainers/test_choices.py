@@ -18,7 +18,7 @@ from diswm.data.replay import Replay
 from diswm.envs.vector import InProcess
 from diswm.trainers.checkpoint import load_checkpoint
 from diswm.trainers.evaluate import evaluate, random_actor
-from diswm.trainers.rollout import RandomEpisodes, RandomPolicy
+from diswm.trainers.rollout import RandomPolicy, random_policy
 from diswm.trainers.run import read_config
 
 DOORS = "gym/worlds:Doors-v0"
@@ -75,7 +75,7 @@ def test_random_choices() -> None:
     assert many.dtype == np.float32
     assert (np.sort(many, -1) == [0, 0, 1]).all()
     assert many.mean(0) == pytest.approx(np.full(3, 1 / 3), abs=0.03)  # 3.5 standard errors of sqrt(2 / 9 / 3000)
-    first = [RandomEpisodes(0, 3, number, True).act(np.empty(0)).tolist() for number in range(12)]
+    first = [random_policy(0, 3, True, number).act(np.empty(0)).tolist() for number in range(12)]
     assert len({tuple(action) for action in first}) == 3
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,7 @@ class RayCaster:
         self._copy_state()
         if "texture" in self._needs:
             self._floor_texid[1] = self._own_texid if look.texture is None else self._model.ntex + look.texture
-        with _cpu() as mjw:
-            mjw.refit_bvh(self._warp_model, self._warp_data, self._context)
-            mjw.render(self._warp_model, self._warp_data, self._context)
+        self._launch()
         image: Array = self._pixels[..., 2::-1].copy()  # packed as B, G, R, A
         return image if look.background is None else self._behind(image, look.background, look.ground)
 
@@ -96,7 +95,6 @@ class RayCaster:
 
     def _build(self, mjw: Any) -> None:
         import mujoco
-        import warp as wp
 
         prints = self._surface.prints() if "texture" in self._needs else []
         scene = _scene(self._model, self._geoms, self._sites, prints)
@@ -131,7 +129,18 @@ class RayCaster:
         self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
-        wp.synchronize()
+        self._record(mjw)
+
+    def _record(self, mjw: Any) -> None:
+        """What draws a picture, as one call. Its launches are recorded once: to pack their ninety arguments anew in Python for each
+        picture takes a quarter of the time of drawing it. All that a picture depends on is written in place, so nothing goes stale."""
+        import warp as wp
+
+        mjw.render(self._warp_model, self._warp_data, self._context)  # compiles, which a recording must not
+        with wp.ScopedCapture("cpu") as capture:
+            mjw.refit_bvh(self._warp_model, self._warp_data, self._context)
+            mjw.render(self._warp_model, self._warp_data, self._context)
+        self._launch = partial(wp.capture_launch, capture.graph)
 
     def _copy_state(self) -> None:
         model, data, geoms, sites, n = self._model, self._data, self._geoms, self._sites, len(self._geoms)

@@ -6,25 +6,18 @@ they were: nothing is lost, and results do not depend on how many workers there 
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import multiprocessing as mp
-import os
-import signal
-from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from diswm.contract import Array, DiswmError, Env
-from diswm.envs.worker import Info, Maker, Outcome, Raised, serve
+from diswm.envs.process import GUARD, TRIES, WorkerProcess
+from diswm.envs.worker import Info, Maker, Outcome, serve
 
 _LOG = logging.getLogger("diswm")
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS")  # the last is software GL's
-_TRIES = 3
-"""Starts of a worker for one call; one that dies that often will not do better."""
 
 
 class Vector(Protocol):
@@ -86,16 +79,18 @@ class Workers:
     def __init__(self, make: Maker, count: int, workers: int, *, threads: int = 1, start: Literal["spawn", "forkserver"] = "spawn") -> None:
         if not 1 <= workers <= count:
             raise DiswmError(f"{workers} workers for {count} environments: expected from 1 to {count}.")
-        self._context: Any = mp.get_context(start)
-        self._make, self._threads = make, threads
         self.images: Array = np.zeros((count, 0), np.uint8)
         self._owned = [list(range(worker, count, workers)) for worker in range(workers)]
         self._history: list[tuple[int, dict[str, Any] | None, list[Array]] | None] = [None] * count
-        self._connections: list[Connection | None] = [None] * workers
-        self._processes: list[Any] = [None] * workers
+        self._processes = [
+            WorkerProcess(f"environment worker {worker}", serve, (make, owned), threads=threads, method=start)
+            for worker, owned in enumerate(self._owned)
+        ]
         self._memory: SharedMemory | None = None
         try:
-            shapes = [self._start(worker) for worker in range(workers)]
+            for process in self._processes:
+                process.start()
+            shapes = [self._shape_of(process) for process in self._processes]
             self._share(shapes[0], count)
         except BaseException:
             self.close()
@@ -122,9 +117,8 @@ class Workers:
 
     def close(self) -> None:
         """End the workers and give the memory back. Safe to call twice."""
-        for worker, process in enumerate(self._processes):
-            if process is not None:
-                self._stop(worker)
+        for process in self._processes:
+            process.stop()
         if self._memory is not None:
             self.images = self.images.copy()
             self._memory.close()
@@ -143,110 +137,48 @@ class Workers:
         """The same request to all workers at once, each with its part of the work."""
         parts = {w: {i: work[i] for i in owned if i in work} for w, owned in enumerate(self._owned)}
         parts = {worker: part for worker, part in parts.items() if part}
-        sent = {worker: self._send(worker, (what, part)) for worker, part in parts.items()}
+        sent = {worker: self._processes[worker].send((what, part)) for worker, part in parts.items()}
         found: dict[int, Any] = {}
         for worker, part in parts.items():
-            answer = self._receive(worker) if sent[worker] else None
+            answer = self._processes[worker].receive() if sent[worker] else None
             found |= self._again(worker, (what, part)) if answer is None else answer
         return found
 
     def _again(self, worker: int, request: tuple[str, dict[int, Any]]) -> dict[int, Any]:
         """Start a dead worker anew, play its episodes to where they were, and repeat the request."""
-        how = ""
-        for _ in range(_TRIES - 1):
-            how = self._stop(worker)
+        how, process = "", self._processes[worker]
+        for _ in range(TRIES - 1):
+            how = process.stop()
             _LOG.warning("%s: starting it again", how)
-            self._start(worker)
-            assert self._memory is not None
-            begun = {i: self._history[i] for i in self._owned[worker] if self._history[i] and (request[0] == "step" or i not in request[1])}
-            if all(self._send(worker, message) and self._receive(worker) is not None for message in (self._map(), ("play", begun))):
-                answer = self._receive(worker) if self._send(worker, request) else None
-                if answer is not None:
-                    return answer
-        raise DiswmError(f"{self._stop(worker) or how}, {_TRIES} times for the same step. Look at its memory, or use fewer workers.")
-
-    def _send(self, worker: int, message: Any) -> bool:
-        connection = self._connections[worker]
-        assert connection is not None, "closed"
-        try:
-            connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            return False
-        return True
-
-    def _receive(self, worker: int) -> Any:
-        """The answer of a worker, None if it died. DiswmError where its environment raised."""
-        connection = self._connections[worker]
-        assert connection is not None, "closed"
-        try:
-            answer = connection.recv()
-        except (EOFError, ConnectionResetError):
-            return None
-        if isinstance(answer, Raised):
-            if answer.ours:
-                raise DiswmError(answer.text)
-            raise DiswmError(f"environment worker {worker}: {answer.text}. This is an error of the environment:\n{answer.trace}")
-        return answer
-
-    def _start(self, worker: int) -> tuple[int, ...]:
-        """Start one process; returns the shape of an image."""
-        here, there = self._context.Pipe()
-        args = (there, self._make, self._owned[worker])
-        process = self._context.Process(target=serve, args=args, daemon=True, name=f"diswm-env-{worker}")
-        with _environment(dict.fromkeys(_THREADS, str(self._threads))):
             process.start()
-        there.close()
-        self._connections[worker], self._processes[worker] = here, process
-        shape = self._receive(worker)
-        if shape is None:
-            raise DiswmError(
-                f"{self._stop(worker)} while it made its environments. Try without workers to see why; "
-                "a script that uses workers needs `if __name__ == '__main__':` around what it does."
-            )
-        return tuple(shape)
+            self._shape_of(process)
+            begun = {i: self._history[i] for i in self._owned[worker] if self._history[i] and (request[0] == "step" or i not in request[1])}
+            if all(process.send(message) and process.receive() is not None for message in (self._map(), ("play", begun))):
+                answer = process.receive() if process.send(request) else None
+                if answer is not None:
+                    found: dict[int, Any] = answer
+                    return found
+        raise DiswmError(f"{process.stop() or how}, {TRIES} times for the same step. Look at its memory, or use fewer workers.")
 
-    def _stop(self, worker: int) -> str:
-        """End one process. Returns how it had ended, where it had."""
-        process, connection = self._processes[worker], self._connections[worker]
-        self._processes[worker] = self._connections[worker] = None
-        if connection is not None:
-            connection.close()
-        if process is None:
-            return ""
-        process.join(timeout=5)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        code = process.exitcode
-        return f"environment worker {worker} " + (f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}")
+    def _shape_of(self, process: WorkerProcess) -> tuple[int, ...]:
+        """What a process that was started says first: the shape of an image."""
+        shape = process.receive()
+        if shape is None:
+            raise DiswmError(f"{process.stop()} while it made its environments. Try without workers to see why; {GUARD}")
+        return tuple(shape)
 
     def _share(self, shape: tuple[int, ...], count: int) -> None:
         self._memory = SharedMemory(create=True, size=count * int(np.prod(shape)))
         self._shape = shape
         self.images = np.ndarray((count, *shape), np.uint8, self._memory.buf)
         self.images[:] = 0
-        for worker in range(len(self._owned)):
-            if not (self._send(worker, self._map()) and self._receive(worker) is not None):
-                raise DiswmError(f"{self._stop(worker)}. Try without workers to see why.")
+        for process in self._processes:
+            if not (process.send(self._map()) and process.receive() is not None):
+                raise DiswmError(f"{process.stop()}. Try without workers to see why.")
 
     def _map(self) -> tuple[str, Any]:
         assert self._memory is not None
         return "map", (self._memory.name, (len(self), *self._shape))
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """These environment variables, for what is started inside."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def vector(make: Maker, count: int, workers: int) -> Vector:

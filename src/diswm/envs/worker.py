@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diswm.contract import Array, DiswmError, Env
+from diswm.envs.process import Raised
 
 Maker = Callable[[], Env]
 Info = dict[str, Any]
@@ -25,14 +26,6 @@ class Outcome(NamedTuple):
     terminated: bool
     truncated: bool
     info: Info
-
-
-class Raised(NamedTuple):
-    """What an environment raised, as text: not every exception can be pickled."""
-
-    ours: bool
-    text: str
-    trace: str
 
 
 def serve(connection: Connection, make: Maker, owned: list[int]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
-from diswm.contract import FACTOR_PREFIX, Env, Policy
+from diswm.contract import FACTOR_PREFIX, Env, Episode, Policy
 from diswm.data.manifest import VideoWriter
+from diswm.trainers.pool import Pool
 from diswm.trainers.progress import Interrupt, progress
-from diswm.trainers.rollout import Rollout
+from diswm.trainers.rollout import Rollout, action_size, random_policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,28 +21,90 @@ class CollectConfig:
     """Simulator steps to collect, over whole episodes."""
     policy: str = "random"
     """Who acts: `random`, or the folder of a trained run on the same task."""
+    workers: int = 0
+    """Processes that play episodes side by side; 0: this one. The data set is the same."""
 
 
-def collect(env: Env, policy: Policy, writer: VideoWriter, frames: int, seed: int) -> int:
+class Player:
+    """Plays the episodes of a data set: each is a function of its seed, its number and the progress at which it begins.
+
+    ``policy(number)`` acts in episode ``number``; it remembers nothing of others.
+    """
+
+    def __init__(self, env: Env, policy: Callable[[int], Policy], seed: int) -> None:
+        self.env, self.policy, self.seed = env, policy, seed
+
+    def __call__(self, number: int, progress: float, go_on: Callable[[int], bool] = lambda frames: True) -> Episode | None:
+        """Images and factors of one episode; None where ``go_on``, which is told the frames so far, broke it off."""
+        rollout = Rollout(self.env, self.seed, "collect", number, progress)
+        policy, frames = self.policy(number), 0
+        while go_on(frames):
+            step = rollout.step(policy.act(rollout.image))
+            frames += step.frames
+            if step.done:
+                episode = rollout.builder.episode()
+                return {name: value for name, value in episode.items() if name == "image" or name.startswith(FACTOR_PREFIX)}
+        return None
+
+
+def random_player(make: Callable[[], Env], seed: int) -> Player:
+    """One that acts at random in the environment that ``make`` gives."""
+    env = make()
+    return Player(env, partial(random_policy, seed, action_size(env), env.discrete), seed)
+
+
+def collect(player: Player, writer: VideoWriter, frames: int) -> int:
     """Add whole episodes until ``frames`` simulator steps are there; what the folder holds already counts.
 
     Returns the episodes written. Ctrl-C leaves a usable data set; the same call goes on with the episode after the last.
     """
-    written = 0
+    before = writer.episodes
     with Interrupt() as stop, progress("collect", frames, "frames", done=writer.frames) as bar:
-        if writer.frames >= frames:
-            return 0
-        rollout = Rollout(env, seed, "collect", number=writer.episodes, progress=writer.frames / frames)
-        policy.reset()
-        taken = 0
-        while writer.frames < frames and not stop.requested:
-            step = rollout.step(policy.act(rollout.image))
-            taken += step.frames
+
+        def go_on(taken: int) -> bool:
             bar.update(min(writer.frames + taken, frames))
-            if step.done:
-                episode = rollout.builder.episode()
-                writer.add({name: value for name, value in episode.items() if name == "image" or name.startswith(FACTOR_PREFIX)})
-                rollout.finish(writer.frames / frames)  # as the writer counts, which is how a later call finds it
-                policy.reset()
-                written, taken = written + 1, 0
-    return written
+            return not stop.requested
+
+        while writer.frames < frames and not stop.requested:
+            episode = player(writer.episodes, writer.frames / frames, go_on)
+            if episode is not None:
+                writer.add(episode)
+    return writer.episodes - before
+
+
+def collect_in(pool: Pool, writer: VideoWriter, frames: int, longest: int, *, phases: bool) -> int:
+    """As `collect`, to the same files, with a pool of ``Player``s.
+
+    When an episode begins depends on how long those before it are, and they may still be played: they are taken to have ``longest``
+    frames, as they do where time alone ends them. With ``phases`` what an episode shows depends on when it begins; one that began at a
+    time which turns out wrong is played again.
+    """
+    before, ready = writer.episodes, dict[tuple[int, float], Episode]()
+    with Interrupt() as stop, progress("collect", frames, "frames", done=writer.frames) as bar:
+        while writer.frames < frames and not stop.requested:
+            while pool.free and (call := _next(pool, ready, writer, frames, longest)):
+                pool.call(*call)
+            ready |= {(call[0], call[1]): episode for call, episode in pool.results(seconds=0.2)}
+            while writer.frames < frames and (call := _turn(ready, writer, frames, phases)):
+                writer.add(ready.pop(call))
+            bar.update(min(writer.frames, frames))
+    return writer.episodes - before
+
+
+def _next(pool: Pool, ready: dict[tuple[int, float], Episode], writer: VideoWriter, frames: int, longest: int) -> tuple[int, float] | None:
+    """The first episode that nobody plays and that will be wanted; few are kept waiting for those before them."""
+    begun = {call[0] for call in (*ready, *pool.calls)}
+    for ahead in range(2 * len(pool)):
+        starts = writer.frames + ahead * longest
+        if starts < frames and writer.episodes + ahead not in begun:
+            return writer.episodes + ahead, starts / frames
+    return None
+
+
+def _turn(ready: dict[tuple[int, float], Episode], writer: VideoWriter, frames: int, phases: bool) -> tuple[int, float] | None:
+    """The episode that comes next, if it is there; one that began at the wrong time is forgotten."""
+    call = next((call for call in ready if call[0] == writer.episodes), None)
+    if call and phases and call[1] != writer.frames / frames:
+        del ready[call]
+        return None
+    return call

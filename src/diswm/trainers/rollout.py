@@ -35,20 +35,9 @@ class RandomPolicy:
         return random_action(self.rng, self.act_dim, self.discrete)
 
 
-class RandomEpisodes(RandomPolicy):
-    """Random actions, drawn anew for each episode from the run's seed and its number: a data set can be taken up."""
-
-    def __init__(self, seed: int, act_dim: int, number: int = 0, discrete: bool = False) -> None:
-        self.seed, self.number = seed, number
-        super().__init__(self._generator(), act_dim, discrete)
-
-    def reset(self) -> None:
-        """Begin the next episode."""
-        self.rng = self._generator()
-        self.number += 1
-
-    def _generator(self) -> np.random.Generator:
-        return np.random.default_rng(seed_of(self.seed, "collect_actions", self.number))
+def random_policy(seed: int, act_dim: int, discrete: bool, number: int) -> RandomPolicy:
+    """For one episode of a data set: its actions follow from the run's seed and its number, so that a data set can be taken up."""
+    return RandomPolicy(np.random.default_rng(seed_of(seed, "collect_actions", number)), act_dim, discrete)
 
 
 class Taken(NamedTuple):

@@ -1,0 +1,46 @@
+"""The ray caster draws from recorded launches: the same pixels as launching anew, whatever an episode changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diswm import envs
+from diswm.envs import EnvConfig
+
+pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
+
+
+def launched_anew(caster: Any) -> Any:
+    """What `RayCaster._record` records, for each picture anew."""
+    from diswm.envs.raycast import _cpu
+
+    def launch() -> None:
+        with _cpu() as mjw:
+            mjw.refit_bvh(caster._warp_model, caster._warp_data, caster._context)
+            mjw.render(caster._warp_model, caster._warp_data, caster._context)
+
+    return launch
+
+
+@pytest.mark.usefixtures("warp")
+def test_recorded_launches_draw_the_same_pixels() -> None:
+    # Everything that a picture can depend on moves: body, colours, camera, lights, floor, and (read back beside the pixels) the sky.
+    texts = ("camera:easy,moving", "background:video,dynamic", "light:medium,moving", "texture:train")
+    pair = [envs.make(EnvConfig(task="walker_walk", renderer="warp", distractions=texts)) for _ in range(2)]
+    caster = pair[1].scene._renderer
+    caster._launch = launched_anew(caster)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for seed in (1, 2):
+        images = [env.reset(seed=seed)[0] for env in pair]
+        for _ in range(3):
+            assert np.array_equal(*images)
+            seen.add(images[0].tobytes())
+            action = rng.uniform(-1, 1, 6).astype(np.float32)
+            images = [env.step(action)[0] for env in pair]
+    assert len(seen) == 6, "no two pictures are alike"
+    for env in pair:
+        env.close()

@@ -1,0 +1,185 @@
+"""A data set is the same to the byte whoever plays its episodes, in whatever order they end and whatever dies or stops on the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small
+
+from diswm import api, envs
+from diswm.contract import DiswmError, Episode
+from diswm.data.manifest import VideoWriter
+from diswm.trainers.collect import Player, collect, collect_in, random_player
+from diswm.trainers.pool import Pool
+
+TOY = partial(envs.make, envs.EnvConfig(task="toy"))
+ABOUT = {"task": "toy", "action_repeat": 2, "frames_per_row": 2}
+# Episodes that end early, and what they show depends on when they begin.
+SWITCHING = envs.EnvConfig(task="toy_terminal", phases=("0:set1", "0.3:set2", "0.6:ted1"))
+
+
+class HerePool:
+    """A pool of ``size`` players in this process, of whose calls the newest ends first."""
+
+    def __init__(self, player: Player, size: int) -> None:
+        self.player, self.size = player, size
+        self.calls: list[tuple[Any, ...]] = []
+        self.played: list[int] = []
+
+    def __len__(self) -> int:
+        return self.size
+
+    @property
+    def free(self) -> bool:
+        return len(self.calls) < self.size
+
+    def call(self, *args: Any) -> None:
+        assert self.free
+        self.calls.append(args)
+
+    def results(self, seconds: float) -> list[tuple[tuple[Any, ...], Episode | None]]:
+        call = self.calls.pop()  # the only one left where no other can be begun
+        self.played.append(call[0])
+        return [(call, self.player(*call))]
+
+
+def written(folder: Path, how: Callable[[VideoWriter], int]) -> dict[str, bytes | None]:
+    """The files of a data set that ``how`` fills."""
+    with VideoWriter(folder, ABOUT) as writer:
+        how(writer)
+    return small.tree(folder)
+
+
+# ---------------------------------------------------------------- order
+
+
+def test_the_order_in_which_episodes_end_does_not_matter(tmp_path: Path) -> None:
+    player = random_player(TOY, 0)
+    expected = written(tmp_path / "one", lambda writer: collect(player, writer, 700))
+    pool = HerePool(player, 3)
+    assert written(tmp_path / "many", lambda writer: collect_in(pool, writer, 700, 100, phases=False)) == expected  # type: ignore[arg-type]
+    assert sorted(pool.played) == list(range(7)), "100 frames each: 7 episodes, none twice and none too many"
+    assert pool.played != sorted(pool.played), "they did end in another order"
+
+
+def test_episodes_that_end_early_begin_in_the_phase_of_the_serial_run(tmp_path: Path) -> None:
+    player = random_player(partial(envs.make, SWITCHING), 0)
+    expected = written(tmp_path / "one", lambda writer: collect(player, writer, 600))
+    pool = HerePool(player, 3)
+    assert written(tmp_path / "many", lambda writer: collect_in(pool, writer, 600, 100, phases=True)) == expected  # type: ignore[arg-type]
+    assert len(pool.played) > len(expected) - 1, "some began at the wrong time and were played again"  # - 1: the manifest
+
+
+def test_few_episodes_wait_for_a_slow_one(tmp_path: Path) -> None:
+    ahead = []
+
+    class Slow(HerePool):
+        def call(self, *args: Any) -> None:
+            super().call(*args)
+            ahead.append(args[0] - writer.episodes)
+
+    pool = Slow(random_player(TOY, 0), 2)  # the oldest call ends when no other can be begun
+    with VideoWriter(tmp_path / "videos", ABOUT) as writer:
+        assert collect_in(pool, writer, 1000, 100, phases=False) == 10  # type: ignore[arg-type]
+    assert max(ahead) == 3, "with two workers at most 4 are begun and not written"
+
+
+# ---------------------------------------------------------------- interrupts
+
+
+def test_an_interrupt_keeps_what_is_whole_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    player = random_player(TOY, 0)
+    expected = written(tmp_path / "one", lambda writer: collect(player, writer, 600))
+
+    class Interrupted(HerePool):
+        def results(self, seconds: float) -> list[tuple[tuple[Any, ...], Episode | None]]:
+            if len(self.played) == 4:
+                signal.raise_signal(signal.SIGINT)
+            return super().results(seconds)
+
+    with VideoWriter(tmp_path / "many", ABOUT) as writer:
+        count = collect_in(Interrupted(player, 2), writer, 600, 100, phases=False)  # type: ignore[arg-type]
+        assert 0 < count < 6
+    assert written(tmp_path / "many", lambda writer: collect_in(HerePool(player, 2), writer, 600, 100, phases=False)) == expected  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- real workers
+
+
+def test_workers_write_the_files_of_one_process(videos: Path, tmp_path: Path) -> None:
+    config = small.collect_config(tmp_path / "videos", collect__workers=2)
+    assert api.collect(config)
+    assert small.tree(config.out) == small.tree(videos)
+    assert api.collect(config), "it is complete: no worker is started"
+
+
+def fragile_player(how: str, once: Path) -> Player:
+    """One whose process dies in the middle of episode 1; ``once`` is a file that remembers it."""
+    if how == "dies when made":
+        os.kill(os.getpid(), signal.SIGKILL)
+    player = random_player(TOY, 0)
+    policy = player.policy
+
+    def fragile(number: int) -> Any:
+        if number == 1 and how == "raises":
+            raise ValueError("the simulator is unstable")
+        if number == 1 and (how == "always dies" or not once.exists()):
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return policy(number)
+
+    player.policy = fragile
+    return player
+
+
+def test_a_worker_that_is_killed_is_named_started_again_and_nothing_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = written(tmp_path / "one", lambda writer: collect(random_player(TOY, 0), writer, 400))
+    with Pool(partial(fragile_player, "dies", tmp_path / "once"), 1) as pool, caplog.at_level(logging.WARNING, "diswm"):
+        assert written(tmp_path / "many", lambda writer: collect_in(pool, writer, 400, 100, phases=False)) == expected
+    assert "worker 0 was killed by SIGKILL: starting it again" in caplog.text
+    assert (tmp_path / "once").exists(), "it did die"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("always dies", "worker 0 was killed by SIGKILL, 3 times for the same work"),
+        ("raises", "worker 0: the simulator is unstable"),
+        ("dies when made", "worker 0 was killed by SIGKILL while it started. .* `if __name__"),
+    ],
+)
+def test_workers_that_cannot_go_on_are_given_up_and_what_was_written_stays(how: str, words: str, tmp_path: Path) -> None:
+    with Pool(partial(fragile_player, how, tmp_path / "once"), 1) as pool, VideoWriter(tmp_path / "videos", ABOUT) as writer:
+        with pytest.raises(DiswmError, match=words):
+            collect_in(pool, writer, 400, 100, phases=False)
+        assert writer.episodes == (0 if how == "dies when made" else 1)
+        pids = [worker.pid for worker in pool._workers if worker.pid]
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_workers_draw_the_walker_as_one_process_does(tmp_path: Path) -> None:
+    pytest.importorskip("mujoco_warp", reason="the warp renderer is not installed")
+    settings = {"env__task": "walker_walk", "env__renderer": "warp", "env__time_limit": 10, "env__distractions": ["camera:easy,moving"]}
+    made = [small.collect_config(tmp_path / str(workers), collect__frames=20, collect__workers=workers, **settings) for workers in (0, 2)]
+    assert all(api.collect(config) for config in made)
+    assert small.tree(made[0].out) == small.tree(made[1].out)
+    assert len(small.tree(made[0].out)) == 3  # two episodes and the manifest
+
+
+# ---------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("-1", "collect.workers=-1 must be a number from 0"), ("1.5", "workers"), ("many", "workers")]
+)
+def test_workers_that_cannot_be_are_refused(value: str, words: str, refused: Callable[..., str]) -> None:
+    assert words in refused("collect", "--task", "toy", "--collect.workers", value)
