@@ -49,7 +49,7 @@ def learning_curve(run: Run) -> Drawing | None:
         axes.set_ylabel("episode return")
         axes.set_xlim(0, 1.015 * max(run.latest("frames"), 1))
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
-        axes.xaxis.set_major_formatter(FuncFormatter(_short))
+        axes.xaxis.set_major_formatter(FuncFormatter(words.short))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}".replace("-", "−")))
         figure.legend(loc="outside upper left", ncols=2 if narrow else 4, handlelength=1.6, columnspacing=1.4)
         return figure
@@ -166,9 +166,9 @@ def _loss_panel(axes: Axes, key: str, points: Array, colour: str) -> None:
         axes.minorticks_off()
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.yaxis.set_major_formatter(FuncFormatter(_short))
+    axes.yaxis.set_major_formatter(FuncFormatter(words.short))
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    axes.xaxis.set_major_formatter(FuncFormatter(words.short))
     axes.tick_params(labelsize=8)
     axes.set_title(_term(key), fontsize=9.5, color=INK)
 
@@ -221,11 +221,3 @@ def quality(media: dict[str, Array], name: str) -> Drawing:
         f"PSNR and SSIM a frame. Averages after the context: {said or 'the clip ends with the context'}.",
         draw,
     )
-
-
-def _short(value: float, _: Any = None) -> str:
-    """Tick labels: 250k, 1.5M."""
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= unit:
-            return f"{value / unit:.4g}{name}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")

@@ -181,11 +181,11 @@ def cost(run: Run, summary: dict[str, Any], stages: list[dict[str, Any]]) -> str
 
 def settings(run: Run, teacher: Run | None) -> str:
     """The resolved configuration(s) and the notes that the trainers left, folded away."""
-    html = _folded("Configuration of this run", json.dumps(run.config, indent=2, ensure_ascii=False))
+    html = folded("Configuration of this run", json.dumps(run.config, indent=2, ensure_ascii=False))
     if teacher:
-        html += _folded("Configuration of the teacher", json.dumps(teacher.config, indent=2, ensure_ascii=False))
+        html += folded("Configuration of the teacher", json.dumps(teacher.config, indent=2, ensure_ascii=False))
     notes = [json.dumps({k: v for k, v in row.items() if k != "kind"}, ensure_ascii=False) for row in run.of("note")]
-    return html + (_folded(f"Notes of the trainer ({len(notes)})", "\n".join(notes)) if notes else "")
+    return html + (folded(f"Notes of the trainer ({len(notes)})", "\n".join(notes)) if notes else "")
 
 
 def _film(moving: bytes, kind: str, still: bytes, alt: str) -> str:
@@ -196,5 +196,6 @@ def _film(moving: bytes, kind: str, still: bytes, alt: str) -> str:
     )
 
 
-def _folded(title: str, text: str) -> str:
+def folded(title: str, text: str) -> str:
+    """Text that is shown when asked for."""
     return f"<details><summary>{esc(title)}</summary><pre>{esc(text)}</pre></details>"

@@ -1,0 +1,230 @@
+"""The charts of several runs: learning curves, each seed's numbers at the budget, paired differences."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from diswm.metrics.scores import Interval, bootstrap_interval
+from diswm.report import anchors, words
+from diswm.report.canvas import (
+    AMBER,
+    BROWN,
+    INK,
+    KEPT,
+    MUTED,
+    NARROW,
+    OPEN,
+    PAPER,
+    RANDOM,
+    SEEN,
+    UNSEEN,
+    VIOLET,
+    WIDE,
+    Drawing,
+    new_figure,
+    plain,
+)
+from diswm.report.tables import Numbers
+from diswm.report.trials import MEASURES, Trial, finished, mean_curve, paired
+
+Groups = Mapping[str, Sequence[Trial]]
+Estimate = Callable[[Sequence[float]], Interval]
+
+
+class Look(NamedTuple):
+    """How a group is drawn everywhere: told apart by colour, by marker, and from the fifth on by dashes too."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+_COLOURS = (SEEN, UNSEEN, KEPT, OPEN, AMBER, VIOLET, BROWN, INK)
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
+_ANCHOR_MARKERS = ("1", "2", "3", "4", "+", "x")
+_DASHES = (4, 2)
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """The look of each group, by its place."""
+    styles = itertools.cycle(zip(_COLOURS, _MARKERS, strict=True))
+    return {name: Look(*style, "-" if place < 4 else (0, (5, 1.5))) for place, (name, style) in enumerate(zip(names, styles, strict=False))}
+
+
+# ---- learning curves
+
+
+def draw_curves(axes: Axes, groups: Groups, styles: Mapping[str, Look] | None = None) -> None:
+    """Each seed as a thin line; over the frames that all seeds reached their mean, with its interval from two seeds on."""
+    styles = styles or looks(list(groups))
+    for name, trials in groups.items():
+        look, curves = styles[name], [trial.curve for trial in trials if trial.curve]
+        for curve in curves:
+            axes.plot(list(curve), list(curve.values()), color=look.colour, alpha=0.4, linewidth=0.8, zorder=2)
+        grid, found = mean_curve(trials)
+        if not grid:
+            continue
+        if len(curves) > 1:
+            axes.fill_between(grid, found[:, 1], found[:, 2], color=look.colour, alpha=0.14, linewidth=0, zorder=2)
+        edge: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.8, "markevery": max(1, len(grid) // 12)}
+        label = f"{name} ({words.plural(len(curves), 'seed')})"
+        axes.plot(grid, found[:, 0], color=look.colour, linestyle=look.dashes, linewidth=2.2, marker=look.marker, markersize=6,
+                  label=label, zorder=4, **edge)  # fmt: skip
+    randoms = [trial.at_budget("random") for trials in groups.values() for trial in trials if trial.run.returns("random")]
+    if randoms:
+        axes.axhline(float(np.mean(randoms)), color=RANDOM, linestyle=(0, (5, 3)), linewidth=1.2, label="random policy", zorder=1)
+    plain(axes).set(xlabel="frames (simulator steps)", ylabel="return, training colours")
+    axes.xaxis.set_major_formatter(FuncFormatter(words.short))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}".replace("-", "−")))
+
+
+def draw_anchors(axes: Axes, task: str, frames: float, *, named: bool) -> None:
+    """Published returns within the budget as dashed marks; `named` beside their last point, else in the legend."""
+    ends = []
+    for marker, (label, points) in zip(itertools.cycle(_ANCHOR_MARKERS), anchors.curves(task, frames).items(), strict=False):
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, color=MUTED, linestyle=(0, _DASHES), linewidth=1.1, marker=marker, markersize=8, markeredgewidth=1.6, alpha=0.9,
+                  label=None if named else label, zorder=3)  # fmt: skip
+        ends.append((float(y[-1]), float(x[-1]), label))
+    if named and ends:
+        low, high = axes.get_ylim()
+        heights = apart([end[0] for end in ends], (high - low) * 0.052)
+        for (y_, x_, label), height in zip(ends, heights, strict=True):
+            thread = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4}
+            style: dict[str, Any] = {"color": MUTED, "fontsize": 8.5, "va": "center", "arrowprops": thread}
+            axes.annotate(label, (x_, y_), xytext=(1.02, height), textcoords=("axes fraction", "data"), **style)
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """The heights moved as little as it takes for any two to be `least` apart; their order is kept."""
+    order = np.argsort(heights, kind="stable")
+    moved = np.asarray(heights, float)[order]
+    for _ in range(100):
+        gaps = np.diff(moved)
+        close = np.flatnonzero(gaps < least - 1e-9)
+        if not len(close):
+            break
+        for at in close:
+            need = max(0.0, least - (moved[at + 1] - moved[at])) / 2
+            moved[at], moved[at + 1] = moved[at] - need, moved[at + 1] + need
+    back = np.empty_like(moved)
+    back[order] = moved
+    return [float(value) for value in back]
+
+
+def learning_curves(task: str, groups: Groups, styles: Mapping[str, Look], name: str) -> Drawing | None:
+    """Mean returns of all groups against frames; None where no run was evaluated."""
+    last = max((max(t.curve) for trials in groups.values() for t in trials if t.curve), default=0)
+    if not last:
+        return None
+
+    def draw(narrow: bool) -> Figure:
+        rows = sum(bool(mean_curve(trials)[0]) for trials in groups.values()) + 1
+        figure = new_figure(NARROW, 3.3 + 0.19 * rows) if narrow else new_figure(WIDE, 4.6)
+        axes = figure.add_subplot()
+        draw_curves(axes, groups, styles)
+        axes.set_xlim(0, 1.015 * last)
+        axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
+        draw_anchors(axes, task, last, named=not narrow)
+        legend(figure, narrow)
+        return figure
+
+    drawn = list(anchors.curves(task, last))
+    note = f" Dashed grey: published numbers, {words.listing(drawn)} (“clean”: without distraction)." if drawn else ""
+    rows = [[task, name_, t.seed, frames, value] for name_, trials in groups.items() for t in trials for frames, value in t.curve.items()]
+    ends = [f"{name_} ends at {words.number(found[-1, 0])}" for name_, trials in groups.items() for g, found in [mean_curve(trials)] if g]
+    return Drawing(
+        name,
+        "Evaluations on the training colours. Thin lines: single seeds. Thick line: their mean, over the frames that all seeds of the "
+        f"group have reached. Band: 95% bootstrap interval of that mean over seeds; a group of one seed has none.{note}",
+        f"Learning curves on {task} over {words.count(last)} frames: {words.listing(ends) or 'single seeds only'}.",
+        draw,
+        Numbers(("task", "group", "seed", "frames", "mean_return"), rows),
+    )
+
+
+def legend(figure: Figure, narrow: bool) -> None:
+    """Above the chart, in as many columns as fit the longest name."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if handles:
+        width = 0.075 * max(map(len, labels)) + 0.55  # inches, at 9.5 points
+        columns = max(1, min(len(labels), int((NARROW if narrow else WIDE) / width)))
+        wrapped = [words.wrapped(label, 44 if narrow else 110) for label in labels]
+        figure.legend(handles, wrapped, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.6)
+
+
+# ---- numbers at the budget
+
+
+def dots(axes: Axes, rows: Mapping[str, Sequence[float]], styles: Mapping[str, Look], estimate: Estimate = bootstrap_interval) -> None:
+    """One line a group, from the top: each seed as a mark, the estimate as a diamond, its interval as a bar."""
+    plain(axes, grid="x")
+    for place, (name, values) in enumerate(rows.items()):
+        if not values:
+            continue
+        found, look = estimate(values), styles[name]
+        if len(values) > 1:
+            axes.plot([found.low, found.high], [place, place], color=look.colour, linewidth=6, alpha=0.35, solid_capstyle="butt", zorder=2)
+        axes.scatter(values, [place] * len(values), color=look.colour, marker=look.marker, s=26, alpha=0.75, linewidths=0, zorder=3)
+        axes.scatter([found.mean], [place], color=look.colour, marker="D", s=72, edgecolors=PAPER, linewidths=1.4, zorder=4)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.spines[["left"]].set_visible(False)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}".replace("-", "−")))
+
+
+def _panels(rows: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[str, Look], narrow: bool, *, zero: bool) -> Figure:
+    """A panel a measure, side by side or below each other; one line a group in each."""
+    count, lines = len(rows), len(next(iter(rows.values())))
+    height = 0.62 + 0.4 * lines
+    figure = new_figure(NARROW, height * count + 0.2) if narrow else new_figure(WIDE, height + 0.35)
+    first: Axes | None = None
+    for place, (title, values) in enumerate(rows.items()):
+        axes = figure.add_subplot(count, 1, place + 1) if narrow else figure.add_subplot(1, count, place + 1)
+        dots(axes, values, styles)
+        if zero:
+            axes.axvline(0, color=INK, linewidth=1, alpha=0.7, zorder=1)
+        axes.set_title(title, color=INK)
+        names = [words.wrapped(name, 16 if narrow else 22) for name in values]
+        axes.set_yticks(range(lines), names if narrow or first is None else [""] * lines, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        first = first or axes
+    return figure
+
+
+def at_budget(task: str, groups: Groups, styles: Mapping[str, Look], name: str) -> Drawing | None:
+    """The measures of the finished seeds; None where none is finished."""
+    rows = {m: {n: [f(t) for t in finished(trials)] for n, trials in groups.items()} for m, f in MEASURES.items()}
+    if not any(values for table in rows.values() for values in table.values()):
+        return None
+    numbers = [[task, n, t.seed, *(f(t) for f in MEASURES.values())] for n, trials in groups.items() for t in finished(trials)]
+    return Drawing(
+        name,
+        "Small marks: seeds that finished. Diamond: their mean. Bar: its 95% bootstrap interval over seeds. The area under the curve is "
+        "its mean height over the budget: it tells who learned sooner. Look for bars that do not overlap.",
+        f"Each finished seed on {task}, by group: {words.listing(list(MEASURES))}.",
+        lambda narrow: _panels(rows, styles, narrow, zero=False),
+        Numbers(("task", "group", "seed", *MEASURES), numbers),
+    )
+
+
+def differences(task: str, groups: Groups, baseline: str, styles: Mapping[str, Look], name: str) -> Drawing | None:
+    """Each other group less the baseline, seed by seed; None where no seed finished in both."""
+    others = [n for n in groups if n != baseline]
+    rows = {m: {n: paired(groups[n], groups.get(baseline, []), m) for n in others} for m in MEASURES}
+    rows = {m: {n: values for n, values in table.items() if values} for m, table in rows.items()}
+    if not any(rows.values()):
+        return None
+    return Drawing(
+        name,
+        f"Each group less {words.esc(baseline)}, seed by seed: a seed has the same first states and colours in every group. Right of the "
+        "line is better. Bars: 95% bootstrap interval of the mean difference over pairs.",
+        f"Paired differences from {baseline} on {task}: {words.listing(list(next(iter(rows.values()))))}.",
+        lambda narrow: _panels(rows, styles, narrow, zero=True),
+    )
