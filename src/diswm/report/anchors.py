@@ -53,12 +53,12 @@ def published(task: str) -> list[Anchor]:
 
 
 def curves(task: str, frames: float) -> dict[str, list[tuple[int, float]]]:
-    """Label -> published (frames, return) within a budget."""
+    """Label -> published (frames, return), of the curves that begin within a budget."""
     found: dict[str, list[tuple[int, float]]] = {}
     for anchor in published(task):
-        if anchor.frames is not None and anchor.frames <= frames and anchor.unit == "return":
+        if anchor.frames is not None and anchor.unit == "return":
             found.setdefault(anchor.label, []).append((anchor.frames, anchor.value))
-    return found
+    return {label: points for label, points in found.items() if points[0][0] <= frames}
 
 
 def nearest(task: str, frames: float) -> list[Anchor]:

@@ -47,7 +47,7 @@ class Writer:
         """A group's name with its mark, as in the charts."""
         look = self.looks[group]
         tone = f"color:var({variable(look.colour)})"
-        return f'<span class="mark" style="{tone}" aria-hidden="true">{GLYPHS[look.marker]}</span>{esc(group)}'
+        return f'<span class="tag"><span style="{tone}" aria-hidden="true">{GLYPHS[look.marker]}</span><span>{esc(group)}</span></span>'
 
     def by_task(self, make: Callable[[str, Groups], str]) -> str:
         """What is there for each task, under the task's name where there are several."""
@@ -188,7 +188,7 @@ def robustness(writer: Writer) -> str:
 
     html = writer.by_task(one)
     note = (
-        '<p class="lead after">Mean return under each distraction, all groups of a task shaded on one scale: the darker, the higher. '
-        "Intervals are in the CSV of each picture: over seeds, of one seed over episodes.</p>"
+        '<p class="lead after">Mean return under each distraction, all groups of a task shaded on one scale: the stronger the colour, '
+        "the higher. Intervals are in the CSV of each picture: over seeds, of one seed over episodes.</p>"
     )
     return html + note if html else ""

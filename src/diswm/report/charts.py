@@ -48,8 +48,7 @@ class Look(NamedTuple):
 
 _COLOURS = (SEEN, UNSEEN, KEPT, OPEN, AMBER, VIOLET, BROWN, INK)
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
-_ANCHOR_MARKERS = ("1", "2", "3", "4", "+", "x")
-_DASHES = (4, 2)
+_ANCHOR_MARKERS = ("D", "s", "^", "v", "o")
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
@@ -66,15 +65,19 @@ def draw_curves(axes: Axes, groups: Groups, styles: Mapping[str, Look] | None = 
     styles = styles or looks(list(groups))
     for name, trials in groups.items():
         look, curves = styles[name], [trial.curve for trial in trials if trial.curve]
-        for curve in curves:
-            axes.plot(list(curve), list(curve.values()), color=look.colour, alpha=0.4, linewidth=0.8, zorder=2)
+        for trial in (t for t in trials if t.curve):
+            axes.plot(list(trial.curve), list(trial.curve.values()), color=look.colour, alpha=0.4, linewidth=0.8, zorder=2)
+            if not trial.finished:
+                end = max(trial.curve)
+                axes.scatter([end], [trial.curve[end]], s=34, facecolors=PAPER, edgecolors=look.colour, linewidths=1.3, zorder=5)
         grid, found = mean_curve(trials)
         if not grid:
             continue
         if len(curves) > 1:
             axes.fill_between(grid, found[:, 1], found[:, 2], color=look.colour, alpha=0.14, linewidth=0, zorder=2)
         edge: dict[str, Any] = {"markeredgecolor": PAPER, "markeredgewidth": 0.8, "markevery": max(1, len(grid) // 12)}
-        label = f"{name} ({words.plural(len(curves), 'seed')})"
+        rest = sum(not trial.finished for trial in trials)
+        label = f"{name} ({words.plural(len(curves), 'seed')}{f', {rest} unfinished' if rest else ''})"
         axes.plot(grid, found[:, 0], color=look.colour, linestyle=look.dashes, linewidth=2.2, marker=look.marker, markersize=6,
                   label=label, zorder=4, **edge)  # fmt: skip
     randoms = [trial.at_budget("random") for trials in groups.values() for trial in trials if trial.run.returns("random")]
@@ -86,20 +89,31 @@ def draw_curves(axes: Axes, groups: Groups, styles: Mapping[str, Look] | None = 
 
 
 def draw_anchors(axes: Axes, task: str, frames: float, *, named: bool) -> None:
-    """Published returns within the budget as dashed marks; `named` beside their last point, else in the legend."""
+    """Published returns within the budget, dashed lines between them; `named` at the right edge, else in the legend."""
+    right = axes.get_xlim()[1]
     ends = []
     for marker, (label, points) in zip(itertools.cycle(_ANCHOR_MARKERS), anchors.curves(task, frames).items(), strict=False):
-        x, y = zip(*points, strict=True)
-        axes.plot(x, y, color=MUTED, linestyle=(0, _DASHES), linewidth=1.1, marker=marker, markersize=8, markeredgewidth=1.6, alpha=0.9,
-                  label=None if named else label, zorder=3)  # fmt: skip
-        ends.append((float(y[-1]), float(x[-1]), label))
+        x, y = np.array(points, float).T
+        inside = x <= frames
+        end = float(np.interp(right, x, y))
+        style: dict[str, Any] = {"color": MUTED, "linestyle": (0, (3, 2)), "linewidth": 1.0, "zorder": 3}
+        axes.plot([*x[inside], right], [*y[inside], end], marker=marker, markersize=5.5, markerfacecolor=PAPER, markeredgewidth=1.2,
+                  markevery=range(int(inside.sum())), label=None if named else label, **style)  # fmt: skip
+        ends.append((end, label))
+    axes.set_xlim(0, right)
     if named and ends:
         low, high = axes.get_ylim()
-        heights = apart([end[0] for end in ends], (high - low) * 0.052)
-        for (y_, x_, label), height in zip(ends, heights, strict=True):
-            thread = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4}
-            style: dict[str, Any] = {"color": MUTED, "fontsize": 8.5, "va": "center", "arrowprops": thread}
-            axes.annotate(label, (x_, y_), xytext=(1.02, height), textcoords=("axes fraction", "data"), **style)
+        for (end, label), height in zip(ends, apart([end for end, _ in ends], (high - low) * 0.05), strict=True):
+            thread = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 2, "shrinkB": 0}
+            axes.annotate(label, (right, end), xytext=(1.025, height), textcoords=("axes fraction", "data"), color=MUTED, fontsize=9,
+                          va="center", arrowprops=thread)  # fmt: skip
+
+
+def anchor_note(task: str, frames: float) -> str:
+    """What a caption says of them; empty where none is drawn."""
+    if not anchors.curves(task, frames):
+        return ""
+    return " Grey marks: published numbers, dashed between; “paper”: DisWM’s, under varying colours; “clean”: without any distraction."
 
 
 def apart(heights: Sequence[float], least: float) -> list[float]:
@@ -125,9 +139,11 @@ def learning_curves(task: str, groups: Groups, styles: Mapping[str, Look], name:
     if not last:
         return None
 
+    drawn = list(anchors.curves(task, last))
+
     def draw(narrow: bool) -> Figure:
-        rows = sum(bool(mean_curve(trials)[0]) for trials in groups.values()) + 1
-        figure = new_figure(NARROW, 3.3 + 0.19 * rows) if narrow else new_figure(WIDE, 4.6)
+        rows = len(groups) + 1 + len(drawn)
+        figure = new_figure(NARROW, 3.2 + 0.21 * rows) if narrow else new_figure(WIDE, 4.6)
         axes = figure.add_subplot()
         draw_curves(axes, groups, styles)
         axes.set_xlim(0, 1.015 * last)
@@ -136,8 +152,8 @@ def learning_curves(task: str, groups: Groups, styles: Mapping[str, Look], name:
         legend(figure, narrow)
         return figure
 
-    drawn = list(anchors.curves(task, last))
-    note = f" Dashed grey: published numbers, {words.listing(drawn)} (“clean”: without distraction)." if drawn else ""
+    note = " An open circle ends a run that is not finished." if any(not t.finished for trials in groups.values() for t in trials) else ""
+    note += anchor_note(task, last)
     rows = [[task, name_, t.seed, frames, value] for name_, trials in groups.items() for t in trials for frames, value in t.curve.items()]
     ends = [f"{name_} ends at {words.number(found[-1, 0])}" for name_, trials in groups.items() for g, found in [mean_curve(trials)] if g]
     return Drawing(
@@ -151,13 +167,21 @@ def learning_curves(task: str, groups: Groups, styles: Mapping[str, Look], name:
 
 
 def legend(figure: Figure, narrow: bool) -> None:
-    """Above the chart, in as many columns as fit the longest name."""
+    """Above the chart, in as many columns as fit."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
-        width = 0.075 * max(map(len, labels)) + 0.55  # inches, at 9.5 points
-        columns = max(1, min(len(labels), int((NARROW if narrow else WIDE) / width)))
-        wrapped = [words.wrapped(label, 44 if narrow else 110) for label in labels]
-        figure.legend(handles, wrapped, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.6)
+        labels = [words.wrapped(label, 44 if narrow else 110) for label in labels]
+        columns = _fitting([0.072 * max(map(len, label.split("\n"))) + 0.62 for label in labels], NARROW if narrow else WIDE)
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.6)
+
+
+def _fitting(widths: Sequence[float], room: float) -> int:
+    """The most columns, filled one after the other, that fit."""
+    for columns in range(len(widths), 1, -1):
+        rows = -(-len(widths) // columns)
+        if sum(max(widths[at : at + rows]) for at in range(0, len(widths), rows)) <= room:
+            return columns
+    return 1
 
 
 # ---- numbers at the budget
@@ -184,6 +208,7 @@ def _panels(rows: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[s
     count, lines = len(rows), len(next(iter(rows.values())))
     height = 0.62 + 0.4 * lines
     figure = new_figure(NARROW, height * count + 0.2) if narrow else new_figure(WIDE, height + 0.35)
+    figure.get_layout_engine().set(wspace=0.08, hspace=0.06)  # type: ignore[union-attr, call-arg]
     first: Axes | None = None
     for place, (title, values) in enumerate(rows.items()):
         axes = figure.add_subplot(count, 1, place + 1) if narrow else figure.add_subplot(1, count, place + 1)

@@ -90,12 +90,15 @@ def _verdict(study: Study) -> str:
             if len(values) < LEAST:
                 continue
             got = bootstrap_interval(values)
-            how = "<b>above</b>" if got.low > 0 else "<b>below</b>" if got.high < 0 else "with <b>no difference shown</b> from"
-            size = f"{words.number(abs(got.mean) if how.startswith('<b>') else got.mean)} (95% interval of the difference "
+            ends = f"(95% interval {words.interval(got.low, got.high)}, {len(values)}&nbsp;pairs)"
+            size = f"{words.number(abs(got.mean))} {ends}"
+            who, other = f"<b>{esc(name)}</b>", esc(study.baseline)
             lines.append(
-                f"{esc(task)}: <b>{esc(name)}</b> is {how} {esc(study.baseline)} in area under the curve, by {size}"
-                f"{words.interval(got.low, got.high)}, {words.plural(len(values), 'pair')})."
-            )
+                f"{esc(task)}: {who} is <b>above</b> {other} in area under the curve by {size}." if got.low > 0
+                else f"{esc(task)}: {who} is <b>below</b> {other} in area under the curve by {size}." if got.high < 0
+                else f"{esc(task)}: between {who} and {other} <b>no difference</b> in area under the curve can be claimed: "
+                f"{words.number(got.mean)} {ends}."
+            )  # fmt: skip
     if not lines and len(study.groups) < 2:
         return ""
     fine = (

@@ -101,8 +101,8 @@ def heat_map(cells: list[Row], name: str = "matrix", top: float = 0.0) -> Drawin
     worst = min((cell for cell in cells if cell["returns"]), key=lambda cell: _interval(cell).mean)  # type: ignore[union-attr]
     return Drawing(
         name,
-        "Mean return under each distraction with its 95% interval over episodes, the same seeds in every cell; the darker, the higher. "
-        "Look for rows that pale to the right.",
+        "Mean return under each distraction with its 95% interval over episodes, the same seeds in every cell; the stronger the colour, "
+        "the higher. Look for rows that pale to the right.",
         f"Heat map of {len(rows)} distractions by strength. Lowest: {worst['distraction']} {worst['level']}".rstrip() + ".",
         draw,
         _numbers(cells),

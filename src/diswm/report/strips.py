@@ -131,7 +131,7 @@ def traversal_grid(media: dict[str, Array], name: str = "traversal", most: int =
         rows = [f"dim {d}\n{kl[d]:.2f} nats\n{change[d]:.1f} levels" for d in order]
         figure, axes = _sheet_axes(mosaic(media["images"][order][:, columns], tops, lefts), rows, narrow)
         axes.set_yticks(tops + SIDE / 2, rows)
-        axes.set_xticks(lefts + SIDE / 2, [f"{values[c]:+.1f}{'' if narrow else ' sd'}".replace("-", "−") for c in columns])
+        axes.set_xticks(lefts + SIDE / 2, [_deviations(values[c], "" if narrow else " sd") for c in columns])
         axes.xaxis.tick_top()
         return figure
 
@@ -146,6 +146,10 @@ def traversal_grid(media: dict[str, Array], name: str = "traversal", most: int =
         draw,
         Numbers(("dimension", "kl_nats", "pixel_change_levels"), [[int(d), float(kl[d]), float(change[d])] for d in ranked]),
     )
+
+
+def _deviations(value: float, unit: str) -> str:
+    return f"{value:+.1f}{unit}".replace("-", "−") if abs(value) >= 0.05 else f"0{unit}"
 
 
 def samples(rows: list[tuple[str, str, Array]]) -> Drawing:

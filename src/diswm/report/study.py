@@ -59,13 +59,15 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         if not path.is_dir() or (path / "config.json").is_file():
             found.setdefault(path.resolve(), read_run(path))
             continue
-        below = list(_folders(path))
-        for folder in below:
+        below: list[Run] = []
+        for folder in _folders(path):
             try:
-                found.setdefault(folder.resolve(), read_run(folder))
+                below.append(read_run(folder))
             except DiswmError as error:
                 problems.append(str(error))
-        if not below or not found:
+        for run in sorted(below, key=lambda run: len(_ablations(run))):  # what nothing was taken from first: it is the baseline
+            found.setdefault(run.path.resolve(), run)
+        if not below:
             reason = f" ({problems[-1]})" if problems else ""
             raise DiswmError(
                 f"{path} is no run folder and holds none{reason}: expected the folder that `diswm train` or `diswm pretrain` wrote, "
@@ -128,9 +130,13 @@ def _one_a_seed(trials: list[Trial], problems: list[str]) -> list[Trial]:
 
 def method_name(run: Run) -> str:
     """The method, with what was ablated: "diswm, beta=0"; a folder in it by its name."""
-    changes = run.setting("ablate", [])
-    parts = [run.text("method", "unknown"), *map(str, changes if isinstance(changes, list) else [changes])]
+    parts = [run.text("method", "unknown"), *_ablations(run)]
     return ", ".join(f"source={Path(part[7:]).name}" if part.startswith("source=") else part for part in parts)
+
+
+def _ablations(run: Run) -> list[str]:
+    changes = run.setting("ablate", [])
+    return list(map(str, changes if isinstance(changes, list) else [changes]))
 
 
 def settings_of(run: Run) -> dict[str, str]:

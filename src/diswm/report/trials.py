@@ -17,6 +17,7 @@ from diswm.report.reading import Run, finite_list
 
 LEAST = 3
 """Seeds below which a difference is no result."""
+NOTHING = f"fewer than {LEAST} seeds: nothing"
 
 
 @dataclasses.dataclass
@@ -39,8 +40,9 @@ class Trial:
     @property
     def finished(self) -> bool:
         """Whether it used its budget and was evaluated there."""
-        there = self.run.evaluation.get("frames", -1) >= self.budget and bool(self.run.returns("seen") and self.run.returns("unseen"))
-        return there and bool(self.curve) and max(self.curve) >= self.budget
+        frames = self.run.evaluation.get("frames")
+        there = self.budget > 0 and isinstance(frames, int | float) and frames >= self.budget and max(self.curve, default=0) >= self.budget
+        return there and bool(self.run.returns("seen") and self.run.returns("unseen"))
 
     def at_budget(self, split: str) -> float:
         """Mean return of the final evaluation: seen, unseen or random."""
@@ -92,7 +94,7 @@ def paired(ours: Iterable[Trial], theirs: Iterable[Trial], measure: str) -> list
 def verdict(gaps: Sequence[float], found: Interval) -> str:
     """What paired differences allow to say."""
     if len(gaps) < LEAST:
-        return f"fewer than {LEAST} seeds: nothing"
+        return NOTHING
     return "higher" if found.low > 0 else "lower" if found.high < 0 else "no difference shown"
 
 
