@@ -58,4 +58,5 @@ for seed in $seeds; do
   if has source; then source_panel "$seed"; fi
   .venv/bin/python recipes/ablations.py "$out" --results "$results" --name "${NAME:-ablations}" \
     --command "$(called PANELS SOURCE TARGET SOURCES SOURCES_TARGET DISTILL BETA CODE KINDS)"
+  $diswm report "$out"
 done

@@ -17,4 +17,5 @@ for seed in $seeds; do
   done
   # shellcheck disable=SC2086
   .venv/bin/python recipes/curves.py "$out" --name learn_cpu --results "$results" --methods $methods
+  $diswm report "$out"
 done

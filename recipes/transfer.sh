@@ -24,4 +24,5 @@ for seed in $seeds; do
   done
   # After each round of seeds, so that there is something to look at; the page says what is not finished.
   .venv/bin/python recipes/transfer.py "$out" --results "$results" --name "${NAME:-transfer}" --command "$(called METHODS KINDS SOURCE TARGET)"
+  $diswm report "$out"
 done

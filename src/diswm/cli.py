@@ -174,7 +174,7 @@ def _traverse(args: list[str]) -> int:
 
 
 def _report(args: list[str]) -> int:
-    parsed = parse(ReportArgs, "report", args)
+    parsed = parse(ReportArgs, "report", ["--runs", *args[1:]] if args[:1] == ["--run"] else args)  # its name while it took one
     from diswm.report import write_report
 
     print(write_report(parsed.runs, out=parsed.out, title=parsed.title, baseline=parsed.baseline))

@@ -60,7 +60,7 @@ def test_the_page_stands_alone_and_closes_its_elements(drawn: Path) -> None:
 
 def test_returns_are_means_over_the_seeds_that_finished(drawn: Path) -> None:
     """diswm: 400, 420, 440; area of a straight line half its end. dreamerv2 on walker_walk: 300 and 320, as seed 2 stopped."""
-    ours, theirs = rows(drawn.parent / "report_files" / "table_returns_walker_walk.csv")
+    ours, theirs = rows(drawn.parent / "figures" / "table_returns_walker_walk.csv")
     assert numbers(ours, "seen", "seen_low", "seen_high", "unseen", "random", "area") == [420, 400, 440, 210, 10, 210]
     assert (ours["seen_over"], ours["seeds_finished"], ours["seeds"]) == ("seeds", "3", "3")
     assert numbers(theirs, "seen", "seen_low", "seen_high", "seeds_finished", "seeds") == [310, 300, 320, 2, 3]
@@ -73,10 +73,10 @@ def test_returns_are_means_over_the_seeds_that_finished(drawn: Path) -> None:
 
 def test_differences_are_taken_seed_by_seed(drawn: Path) -> None:
     """100 below in every seed, in area 50: no spread at all. Two pairs are too few for a claim."""
-    (three,) = rows(drawn.parent / "report_files" / "table_differences_cheetah_run.csv")
+    (three,) = rows(drawn.parent / "figures" / "table_differences_cheetah_run.csv")
     assert numbers(three, "pairs", "seen", "seen_low", "seen_high", "area") == [3, -100, -100, -100, -50]
     assert three["verdict_in_area"] == "lower"
-    (two,) = rows(drawn.parent / "report_files" / "table_differences_walker_walk.csv")
+    (two,) = rows(drawn.parent / "figures" / "table_differences_walker_walk.csv")
     assert (two["pairs"], two["verdict_in_area"]) == ("2", "fewer than 3 seeds: nothing")
     text = read(drawn).text
     assert "cheetah_run: dreamerv2 is below diswm in area under the curve by 50.0 (95% interval −50.0 to −50.0, 3\xa0pairs)" in text
@@ -88,21 +88,21 @@ def test_all_tasks_are_summed_up(drawn: Path) -> None:
 
     None of dreamerv2's 300, 320, 340 beats any of diswm's 400, 420, 440.
     """
-    ours, theirs = rows(drawn.parent / "report_files" / "table_overall.csv")
+    ours, theirs = rows(drawn.parent / "figures" / "table_overall.csv")
     assert numbers(ours, "seeds", "tasks", "iqm") == pytest.approx([3, 2, 0.42])
     assert ours["probability_of_improvement"] == ""
     assert numbers(theirs, "seeds", "probability_of_improvement") == [2, 0]
 
 
 def test_every_figure_and_table_lies_beside_the_page(drawn: Path) -> None:
-    names = {path.name for path in (drawn.parent / "report_files").iterdir()}
+    names = {path.name for path in (drawn.parent / "figures").iterdir()}
     for task in ("walker_walk", "cheetah_run"):
         assert {f"curves_{task}.png", f"curves_{task}.csv", f"returns_{task}.png", f"differences_{task}.png"} <= names
     assert {"prediction_walker_walk_0.png", "traversal_walker_walk_0.png", "matrix_walker_walk_0.png"} <= names
     assert names > ONLY_TABLES
-    curve = rows(drawn.parent / "report_files" / "curves_walker_walk.csv")
+    curve = rows(drawn.parent / "figures" / "curves_walker_walk.csv")
     assert [row["mean_return"] for row in curve if (row["group"], row["seed"]) == ("dreamerv2", "2")] == ["0.0", "85.0", "170.0"]
-    (cell,) = rows(drawn.parent / "report_files" / "matrix_walker_walk_0.csv")
+    (cell,) = rows(drawn.parent / "figures" / "matrix_walker_walk_0.csv")
     assert numbers(cell, "mean", "low", "high", "episodes") == [200, 100, 300, 2], "of several seeds each counts once"
 
 
@@ -139,7 +139,7 @@ def test_groups_of_other_budgets_are_not_subtracted(tmp_path: Path) -> None:
         fake_trial(tmp_path / "a" / str(seed), 400, seed=seed)
         fake_trial(tmp_path / "b" / str(seed), 300, seed=seed, train__frames=BUDGET // 2)
     page = write_report(tmp_path)
-    (row,) = rows(tmp_path / "report_files" / "table_differences_walker_walk.csv")
+    (row,) = rows(tmp_path / "figures" / "table_differences_walker_walk.csv")
     assert (row["pairs"], row["verdict_in_area"]) == ("0", "no seed finished in both at one budget")
     assert "diswm, train.frames=2,000" in read(page).text
 
@@ -173,7 +173,7 @@ def test_video_models_have_a_section_of_their_own(run: Path, tmp_path: Path) -> 
     fake_run(tmp_path / "second")
     text = read(write_report(tmp_path)).text
     assert "Video models" in text
-    (first, _) = rows(tmp_path / "report_files" / "table_video_models.csv")
+    (first, _) = rows(tmp_path / "figures" / "table_video_models.csv")
     assert (first["run"], first["method"], first["videos"]) == ("teacher", "diswm", "videos")
 
 
@@ -198,5 +198,5 @@ def test_the_success_of_episodes_is_told(tmp_path: Path) -> None:
         found["seen"]["successes"] = won
         path.write_text(json.dumps(found))
     write_report(tmp_path)
-    (row,) = rows(tmp_path / "report_files" / "table_returns_drawer_open.csv")
+    (row,) = rows(tmp_path / "figures" / "table_returns_drawer_open.csv")
     assert numbers(row, "success", "success_low", "success_high") == [0.75, 0.5, 1.0]

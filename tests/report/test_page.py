@@ -283,6 +283,14 @@ def test_a_pretraining_run_has_a_page(tmp_path: Path, run: Path) -> None:
     assert "diswm evaluate" not in text
 
 
+def test_a_page_elsewhere_leaves_the_run_alone(run: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    page = write_report(run, out=tmp_path / "pages" / "mine.html", title="Mine & yours")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert "mine_files/" in read(page).text
+    assert "Mine & yours" in read(page).text
+
+
 def test_paths_given_win_over_the_config(run: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "videos", moved)

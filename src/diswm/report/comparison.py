@@ -16,9 +16,9 @@ AREA = "area under the curve"
 
 
 def write(study: Study, page: Path, title: str | None, named: list[str]) -> None:
-    """The page of a study, summary.json beside it, figures and tables in <page>_files. `named` is what the user named."""
+    """The page of a study, summary.json and the folder of figures and tables beside it. `named` is what the user named."""
     name = title or _title(study)
-    folder = page.with_name(f"{page.stem}_files")
+    folder = shell.beside(page)
     folder.mkdir(parents=True, exist_ok=True)
     parts = _parts(Writer(study, folder, publish))
     problems = [*study.problems, *(f"{run.path}: {p}" for run in [*(t.run for t in study.trials), *study.teachers] for p in run.problems)]

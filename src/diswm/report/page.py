@@ -30,7 +30,7 @@ def write_report(
     """Write the page of a run or, for several (run folders, folders of runs), one that compares them; return the page's path.
 
     `out` is the page (a .html file) or the folder that gets a report.html; unless given the run's folder, or the one that holds all that
-    was named. summary.json goes beside it; figures (PNG) and numbers (CSV) into <run>/figures, of several runs into <page>_files.
+    was named. summary.json goes beside it, and figures (PNG) and numbers (CSV) into figures/, of a page of another name <name>_files/.
 
     Of several runs, `baseline` is the group that others are compared with, the first one unless given. Of one run, `teacher` and `videos`
     default to what its config names; `totals` may replace `seconds` and `peak_rss_bytes` by those of all stages and may bring `stages`, a
@@ -61,7 +61,8 @@ def _write_one(run: Run, teacher: Path | None, videos: Path | None, page: Path, 
     summary = summary_of(run, find_source(run, taught, videos), totals)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        body = _body(run, taught, no_teacher, folders, no_videos, summary, list((totals or {}).get("stages") or []))
+        stages = list((totals or {}).get("stages") or [])
+        body = _body(run, taught, no_teacher, folders, no_videos, summary, stages, shell.beside(page))
         name = title or f"{summary['task']} · {summary['method']} · DisWM report"
         shell.write(page, shell.document(name, f"{_header(run, summary, title)}{body}"), summary)
     except OSError as error:
@@ -77,8 +78,8 @@ def _body(
     no_videos: str,
     summary: dict[str, Any],
     stages: list[dict[str, Any]],
+    figures: Path,
 ) -> str:
-    figures = run.path / "figures"
     parts: list[tuple[str, str, str, str]] = []
     if run.kind != "pretrain":
         parts += [
@@ -106,7 +107,7 @@ def _body(
         ("settings", "Settings", "Everything needed to run it again.", sections.settings(run, teacher)),
     ]
     problems = run.problems + [f"teacher: {problem}" for problem in (teacher.problems if teacher else [])]
-    return shell.sections(parts) + _footer(run, problems)
+    return shell.sections(parts) + _footer(run, problems, figures)
 
 
 def _header(run: Run, summary: dict[str, Any], title: str | None) -> str:
@@ -171,10 +172,10 @@ def _verdict(run: Run) -> str:
     return f'<div class="verdict">{"".join(f"<p>{line}</p>" for line in said)}<p class="fine">{fine}</p></div>'
 
 
-def _footer(run: Run, problems: list[str]) -> str:
+def _footer(run: Run, problems: list[str], figures: Path) -> str:
     return shell.footer(
         problems,
         f"Made from <code>{esc(run.path)}</code> by diswm {esc(run.version)}; again with <code>diswm report {esc(run.path)}</code>. "
-        "Figures as PNG and their numbers as CSV in <code>figures/</code> of the run, the summary in <code>summary.json</code> beside this "
-        "page.",
+        f"Figures as PNG and their numbers as CSV in <code>{esc(figures.name)}/</code>, the summary in <code>summary.json</code>, both "
+        "beside this page.",
     )

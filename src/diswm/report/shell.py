@@ -57,6 +57,11 @@ def target(folder: Path, out: Path | None) -> Path:
     return out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
 
 
+def beside(page: Path) -> Path:
+    """The folder of a page's figures and numbers: two pages in one folder do not share it."""
+    return page.with_name("figures" if page.name == "report.html" else f"{page.stem}_files")
+
+
 def write(page: Path, text: str, summary: dict[str, Any]) -> None:
     """The page, and summary.json beside it."""
     write_whole(page, text)
