@@ -139,9 +139,13 @@ def test_groups_of_other_budgets_are_not_subtracted(tmp_path: Path) -> None:
         fake_trial(tmp_path / "a" / str(seed), 400, seed=seed)
         fake_trial(tmp_path / "b" / str(seed), 300, seed=seed, train__frames=BUDGET // 2)
     page = write_report(tmp_path)
-    (row,) = rows(tmp_path / "figures" / "table_differences_walker_walk.csv")
-    assert (row["pairs"], row["verdict_in_area"]) == ("0", "no seed finished in both at one budget")
     assert "diswm, train.frames=2,000" in read(page).text
+    assert "No difference can be taken" in read(page).text
+    fake_trial(tmp_path / "c" / "0", 350, method="dreamerv2")
+    write_report(tmp_path)
+    other, ours = rows(tmp_path / "figures" / "table_differences_walker_walk.csv")
+    assert (other["pairs"], other["verdict_in_area"]) == ("0", "no seed finished in both at one budget")
+    assert numbers(ours, "pairs", "seen") == [1, -50]
 
 
 def test_runs_that_left_next_to_nothing_have_a_page(tmp_path: Path) -> None:
@@ -152,6 +156,7 @@ def test_runs_that_left_next_to_nothing_have_a_page(tmp_path: Path) -> None:
     text = read(write_report(tmp_path)).text
     assert "No learning curve: no run was evaluated yet" in text
     assert "0 finished, 2 unfinished" in text
+    assert "No returns at the budget" in text
     assert "metrics.jsonl is missing" in text
 
 

@@ -67,11 +67,19 @@ def task(writer: Writer, task: str) -> str:
     """Curves, returns at the budget, differences from the baseline, published numbers."""
     groups, name, base = writer.study.tasks[task], slug(task), writer.study.baseline
     curves = charts.learning_curves(task, groups, writer.looks, f"curves_{name}")
-    html = writer.figure(curves, "No learning curve: no run was evaluated yet") + _returns(writer, groups, name)
-    html += writer.figure(charts.at_budget(task, groups, writer.looks, f"returns_{name}"))
+    html = writer.figure(curves, "No learning curve: no run was evaluated yet")
+    if any(finished(trials) for trials in groups.values()):
+        html += _returns(writer, groups, name) + writer.figure(charts.at_budget(task, groups, writer.looks, f"returns_{name}"))
+    else:
+        html += missing("No returns at the budget: no run has used all of its frames and was evaluated there")
     if len(groups) > 1 and base in groups:
-        html += f"<h3>Differences from {esc(base)}</h3>{_differences(writer, task, name)}"
-        html += writer.figure(charts.differences(task, groups, base, writer.looks, f"differences_{name}"))
+        gaps = {group: tally.gaps(writer.study, task, group) for group in groups if group != base}
+        drawing = charts.differences(task, gaps, base, writer.looks, f"differences_{name}")
+        html += f"<h3>Differences from {esc(base)}</h3>"
+        html += (
+            _differences(writer, gaps, name) + writer.figure(drawing) if drawing
+            else missing(f"No difference can be taken: no seed has finished in {base} and, with the same budget, in another group")
+        )  # fmt: skip
     return html + _published(writer, task, max(t.budget for trials in groups.values() for t in trials))
 
 
@@ -96,18 +104,18 @@ def _returns(writer: Writer, groups: Groups, name: str) -> str:
     return writer.table(f"table_returns_{name}", columns + [estimates("Success", "success")] * won, rows, caption)
 
 
-def _differences(writer: Writer, task: str, name: str) -> str:
+def _differences(writer: Writer, gaps: dict[str, dict[str, list[float]]], name: str) -> str:
     base = writer.study.baseline
     columns = [
         writer.group, num("Pairs", "pairs", str), estimates("Area under curve", "area", "pairs"),
         estimates("Seen colours", "seen", "pairs"), estimates("Unseen colours", "unseen", "pairs"), Column("In area", ("verdict_in_area",)),
     ]  # fmt: skip
     rows = []
-    for group in writer.study.tasks[task]:
-        gaps = list(tally.gaps(writer.study, task, group).values())
-        found = [tally.gap_of(values) for values in gaps]
-        told = verdict(gaps[0], found[0].found) if found[0] else "no seed finished in both at one budget"
-        rows += [[group, len(gaps[0]), *found, told]] if group != base else []
+    for group, by_measure in gaps.items():
+        area, *rest = by_measure.values()
+        found = tally.gap_of(area)
+        told = verdict(area, found.found) if found else "no seed finished in both at one budget"
+        rows.append([group, len(area), found, *map(tally.gap_of, rest), told])
     caption = (
         f"The group less {esc(base)}, seed by seed, from the seeds that both finished at the same budget; below it the 95% bootstrap "
         f"interval over pairs. From {LEAST} pairs on, an interval that leaves out 0 is called higher or lower."

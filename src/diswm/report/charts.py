@@ -32,7 +32,7 @@ from diswm.report.canvas import (
     plain,
 )
 from diswm.report.tables import Numbers
-from diswm.report.trials import MEASURES, Trial, finished, mean_curve, paired
+from diswm.report.trials import MEASURES, Trial, finished, mean_curve
 
 Groups = Mapping[str, Sequence[Trial]]
 Estimate = Callable[[Sequence[float]], Interval]
@@ -239,17 +239,19 @@ def at_budget(task: str, groups: Groups, styles: Mapping[str, Look], name: str) 
     )
 
 
-def differences(task: str, groups: Groups, baseline: str, styles: Mapping[str, Look], name: str) -> Drawing | None:
-    """Each other group less the baseline, seed by seed; None where no seed finished in both."""
-    others = [n for n in groups if n != baseline]
-    rows = {m: {n: paired(groups[n], groups.get(baseline, []), m) for n in others} for m in MEASURES}
-    rows = {m: {n: values for n, values in table.items() if values} for m, table in rows.items()}
-    if not any(rows.values()):
+def differences(task: str, gaps: Mapping[str, Mapping[str, Sequence[float]]], baseline: str, styles: Mapping[str, Look],
+                name: str) -> Drawing | None:  # fmt: skip
+    """`gaps`: of each group, by measure, what it has more than the baseline, seed by seed. None where there is no such pair."""
+    known = {group: found for group, found in gaps.items() if any(found.values())}
+    if not known:
         return None
+    rows = {measure: {group: found[measure] for group, found in known.items()} for measure in MEASURES}
     return Drawing(
         name,
         f"Each group less {words.esc(baseline)}, seed by seed: a seed has the same first states and colours in every group. Right of the "
         "line is better. Bars: 95% bootstrap interval of the mean difference over pairs.",
-        f"Paired differences from {baseline} on {task}: {words.listing(list(next(iter(rows.values()))))}.",
+        f"Paired differences from {baseline} on {task}: {words.listing(list(known))}.",
         lambda narrow: _panels(rows, styles, narrow, zero=True),
-    )
+        Numbers(("task", "group", "baseline", *MEASURES), [[task, g, baseline, *pair] for g, found in known.items()
+                                                           for pair in zip(*found.values(), strict=True)]),
+    )  # fmt: skip

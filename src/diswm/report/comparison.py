@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from diswm.metrics.scores import bootstrap_interval
@@ -16,13 +17,13 @@ AREA = "area under the curve"
 
 
 def write(study: Study, page: Path, title: str | None, named: list[str]) -> None:
-    """The page of a study, summary.json and the folder of figures and tables beside it. `named` is what the user named."""
+    """The page of a study, summary.json and the folder of figures and tables beside it. `named` are the words that lead to it."""
     name = title or _title(study)
     folder = shell.beside(page)
     folder.mkdir(parents=True, exist_ok=True)
     parts = _parts(Writer(study, folder, publish))
     problems = [*study.problems, *(f"{run.path}: {p}" for run in [*(t.run for t in study.trials), *study.teachers] for p in run.problems)]
-    again = " ".join(["diswm report", *named])
+    again = shlex.join(["diswm", "report", *named])
     about = (
         f"Made by diswm from {words.plural(len(study.trials) + len(study.teachers), 'run')}; again with <code>{esc(again)}</code>. Every "
         f"figure as PNG and all numbers as CSV in <code>{esc(folder.name)}/</code>, the summary in <code>summary.json</code>, both beside "

@@ -49,7 +49,7 @@ def write_report(
     page = shell.target(folder, out)
     study = make_study(found, problems, baseline)
     try:
-        comparison.write(study, page, title, [str(path) for path in paths])
+        comparison.write(study, page, title, [*map(str, paths), *(["--baseline", baseline] if baseline else [])])
     except OSError as error:
         raise shell.unwritable(page, error) from error
     return page
