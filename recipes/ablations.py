@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import study
 
 from diswm.contract import DiswmError
+from diswm.report.trials import MEASURES, Trial, by_variant
 
 
 class Panel(NamedTuple):
@@ -33,7 +34,7 @@ PANELS = (
 )
 
 
-def members(panel: Panel, groups: dict[str, list[study.Trial]]) -> dict[str, list[study.Trial]]:
+def members(panel: Panel, groups: dict[str, list[Trial]]) -> dict[str, list[Trial]]:
     """Label -> trials of one panel, numbers in their order; empty unless a variant of its own is there."""
     own = {text.partition("=")[2]: text for text in groups if panel.name and text.startswith(panel.name + "=")}
     if not own and (panel.name or len(panel.others.keys() & groups.keys()) < 2):
@@ -50,18 +51,18 @@ def rank(label: str) -> tuple[float, str]:
         return float("inf"), label
 
 
-def collect(folder: Path) -> list[tuple[str, str, dict[str, list[study.Trial]]]]:
+def collect(folder: Path) -> list[tuple[str, str, dict[str, list[Trial]]]]:
     """(target, title, label -> trials) of every panel that has runs. DiswmError where there is none."""
     found = []
     for target in sorted(path for path in folder.glob("*") if path.is_dir() and path.name not in study.NOT_RUNS):
-        groups = study.by_variant(study.read_study(target)) if any(target.glob("*/*/config.json")) else {}
+        groups = by_variant(study.read_study(target)) if any(target.glob("*/*/config.json")) else {}
         found += [(target.name, panel.title, shown) for panel in PANELS if (shown := members(panel, groups))]
     if not found:
         raise DiswmError(f"{folder}: holds no panel. Expected <target>/<variant>/<seed>; recipes/ablations.sh makes it.")
     return sorted(found, key=lambda one: [panel.title for panel in PANELS].index(one[1]))
 
 
-def draw(panels: list[tuple[str, str, dict[str, list[study.Trial]]]], path: Path) -> None:
+def draw(panels: list[tuple[str, str, dict[str, list[Trial]]]], path: Path) -> None:
     """The curves of each panel."""
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
@@ -85,14 +86,14 @@ def report(folder: Path, results: Path, *, name: str, command: str) -> None:
     parts = []
     for target, title, shown in panels:
         rows = [
-            [label, f"{sum(t.finished for t in group)} of {len(group)}", *(study.measured(group, measure) for measure in study.MEASURES)]
+            [label, f"{sum(t.finished for t in group)} of {len(group)}", *(study.measured(group, measure) for measure in MEASURES)]
             for label, group in shown.items()
         ]
         taught = [trial for group in shown.values() for trial in group]
         parts += [
             f"## {title}",
             f"{target}, {taught[0].budget:,} frames; videos of {study.source(taught)}.",
-            study.markdown(["value", "seeds finished", *study.MEASURES], rows),
+            study.markdown(["value", "seeds finished", *MEASURES], rows),
         ]
     study.write_text(results / f"{name}.md", [
         f"# {name}",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The paper's ablations at a scale of your choice: Figure 7 (without distillation, without disentanglement; weight of the distillation;
 # beta), Figure I (dimensions of the code) and Figure 8 (videos of several tasks), and the kinds of distillation.
-# Days on two cores at `cpu`, minutes at `tiny`; stopped, the same command goes on. -> results/ablations.{md,csv,png}
+# Days on two cores at `cpu`, minutes at `tiny`; stopped, the same command goes on. -> results/ablations.{md,csv,png}, FOLDER/report.html
 #
 #   recipes/ablations.sh [FOLDER]    PANELS="ablation distill beta code kind source"  SOURCE=walker_walk  TARGET=cheetah_run
 #                                    SOURCES="finger_spin reacher_easy walker_walk hopper_stand"  SOURCES_TARGET=cartpole_swingup
@@ -58,4 +58,5 @@ for seed in $seeds; do
   if has source; then source_panel "$seed"; fi
   .venv/bin/python recipes/ablations.py "$out" --results "$results" --name "${NAME:-ablations}" \
     --command "$(called PANELS SOURCE TARGET SOURCES SOURCES_TARGET DISTILL BETA CODE KINDS)"
+  $diswm report "$out"
 done

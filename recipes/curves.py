@@ -14,18 +14,19 @@ import study
 
 from diswm.contract import DiswmError
 from diswm.metrics.scores import bootstrap_interval
+from diswm.report.trials import Trial, by_variant
 
 
-def draw(trials: list[study.Trial], path: Path, title: str) -> None:
+def draw(trials: list[Trial], path: Path, title: str) -> None:
     """One curve a method."""
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    study.draw_curves(axes, study.by_variant(trials))
+    study.draw_curves(axes, by_variant(trials))
     axes.set(title=title, ylim=(0, None))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
-def table(trials: list[study.Trial]) -> str:
+def table(trials: list[Trial]) -> str:
     """One row a run, in Markdown."""
     rows = []
     for trial in trials:
@@ -43,10 +44,10 @@ def table(trials: list[study.Trial]) -> str:
     return study.markdown(["method", "seed", "frames", *returns, "random policy", "minutes", "peak memory"], rows)
 
 
-def summary(trials: list[study.Trial]) -> str:
+def summary(trials: list[Trial]) -> str:
     """Mean over the seeds of each method that finished, with a bootstrap interval over seeds."""
     lines = []
-    for method, members in study.by_variant(trials).items():
+    for method, members in by_variant(trials).items():
         for split in ("seen", "unseen"):
             means = [trial.at_budget(split) for trial in members if trial.finished]
             if means:
@@ -60,7 +61,7 @@ def report(folder: Path, results: Path, *, name: str, note: str = "", methods: S
     found = study.read_study(folder)
     trials = [trial for trial in found if trial.variant in (methods or [trial.variant])]
     if not trials:
-        raise DiswmError(f"{folder}: has no run of {', '.join(methods)}, but of {', '.join(study.by_variant(found))}. Name one of these.")
+        raise DiswmError(f"{folder}: has no run of {', '.join(methods)}, but of {', '.join(by_variant(found))}. Name one of these.")
     results.mkdir(parents=True, exist_ok=True)
     draw(trials, results / f"{name}.png", f"{trials[0].run.text('env.task', '?')} under colour distraction")
     study.write_csv(results / f"{name}.csv", trials)

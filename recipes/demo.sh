@@ -7,3 +7,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-runs/demos}
 for seed in ${SEEDS:-0 1 2}; do .venv/bin/diswm demo --seed "$seed" --out "$out/$seed"; done
 .venv/bin/python recipes/demo_table.py "$out"
+.venv/bin/diswm report "$out"

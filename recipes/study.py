@@ -6,11 +6,9 @@ A run that is not finished is read as far as it got, counts in no number at the 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import datetime
-import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from diswm.contract import DiswmError
-from diswm.metrics.scores import Interval, area_under_curve, bootstrap_interval, interpolate_curve, stratified_bootstrap
-from diswm.report.reading import Run, finite_list, read_run
+from diswm.metrics.scores import Interval, stratified_bootstrap
+from diswm.report import charts
+from diswm.report.reading import read_run
+from diswm.report.trials import MEASURES, Trial, finished, machines, seed_order, trial_of
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NOT_RUNS = ("teachers", "videos")
 CELLS = (
@@ -33,55 +32,9 @@ CELLS = (
 )
 
 
-@dataclasses.dataclass
-class Trial:
-    """One run of a study."""
-
-    variant: str
-    seed: str
-    run: Run
-    curve: dict[int, float]
-    """Mean return on the training colours, by frames."""
-    budget: int
-    """The study's frames: the most that any of its runs was given."""
-
-    @property
-    def frames(self) -> int:
-        """The frames that it has used."""
-        return self.run.latest("frames")
-
-    @property
-    def finished(self) -> bool:
-        """Whether it used its budget and was evaluated there."""
-        there = self.run.evaluation.get("frames", -1) >= self.budget and bool(self.run.returns("seen") and self.run.returns("unseen"))
-        return there and bool(self.curve) and max(self.curve) >= self.budget
-
-    def at_budget(self, split: str) -> float:
-        """Mean return of the final evaluation: seen, unseen or random."""
-        return float(np.mean(self.run.returns(split)))
-
-    @property
-    def area(self) -> float:
-        """Area under the curve over the budget, in the unit of a return."""
-        return area_under_curve(list(self.curve), list(self.curve.values()), self.budget)
-
-
-MEASURES: dict[str, Callable[[Trial], float]] = {
-    "area under the curve": lambda trial: trial.area,
-    "return, seen colours": lambda trial: trial.at_budget("seen"),
-    "return, unseen colours": lambda trial: trial.at_budget("unseen"),
-}
-
-
 def read_trial(folder: Path) -> Trial:
     """A run folder <variant>/<seed>. DiswmError where it is none."""
-    run = read_run(folder)
-    curve = {}
-    for row in run.of("eval"):
-        values = finite_list(row.get("returns"))
-        if row.get("split") == "seen" and values:
-            curve[int(row["frames"])] = float(np.mean(values))
-    return Trial(folder.parent.name, folder.name, run, dict(sorted(curve.items())), int(run.setting("train.frames", 0)))
+    return trial_of(read_run(folder), folder.parent.name, folder.name)
 
 
 def read_study(folder: Path) -> list[Trial]:
@@ -98,14 +51,6 @@ def read_study(folder: Path) -> list[Trial]:
     return trials
 
 
-def by_variant(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """The trials of each variant, in order of their first appearance."""
-    groups: dict[str, list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(trial.variant, []).append(trial)
-    return groups
-
-
 # ---- numbers
 
 
@@ -116,7 +61,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 def measured(trials: Iterable[Trial], measure: str) -> str:
     """A cell: the finished trials' interval, or that there is none."""
-    values = [MEASURES[measure](trial) for trial in trials if trial.finished]
+    values = [MEASURES[measure](trial) for trial in finished(trials)]
     return said(interval(values), len(values)) if values else "-"
 
 
@@ -126,44 +71,14 @@ def said(found: Interval, count: int) -> str:
     return f"{mean} ({low} to {high})" if count > 1 else f"{mean} (one seed)"
 
 
-def paired(ours: Iterable[Trial], theirs: Iterable[Trial], measure: str) -> list[float]:
-    """Differences of the seeds that both finished."""
-    values = [{t.seed: MEASURES[measure](t) for t in group if t.finished} for group in (ours, theirs)]
-    return [values[0][seed] - values[1][seed] for seed in sorted(values[0].keys() & values[1].keys())]
-
-
 # ---- pictures
 
 
 def draw_curves(axes: Axes, groups: Mapping[str, Sequence[Trial]]) -> None:
-    """Each seed as a thin line; over the frames that all seeds reached their mean, with its interval from two seeds on."""
-    for colour, (label, trials) in zip(itertools.cycle(COLOURS), groups.items(), strict=False):
-        curves = [trial.curve for trial in trials if trial.curve]
-        for curve in curves:
-            axes.plot(list(curve), list(curve.values()), color=colour, alpha=0.3, linewidth=0.8)
-        grid = shared(curves)
-        if not grid:
-            continue
-        values = np.stack([interpolate_curve(list(curve), list(curve.values()), grid) for curve in curves])
-        axes.plot(grid, values.mean(0), color=colour, linewidth=2.2, label=f"{label} ({len(curves)} seed{'s' * (len(curves) > 1)})")
-        if len(curves) > 1:
-            bands = np.array([bootstrap_interval(column, reps=2_000) for column in values.T])
-            axes.fill_between(grid, bands[:, 1], bands[:, 2], color=colour, alpha=0.12, linewidth=0)
-    randoms = [trial.at_budget("random") for trials in groups.values() for trial in trials if trial.run.returns("random")]
-    if randoms:
-        axes.axhline(float(np.mean(randoms)), color="0.5", linestyle="--", linewidth=1, label="random policy")
-    axes.set(xlabel="frames (simulator steps)", ylabel="return, training colours")
-    axes.grid(alpha=0.25)
+    """The curves of the report, with a legend inside."""
+    charts.draw_curves(axes, groups)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
-
-
-def shared(curves: Sequence[Mapping[int, float]]) -> list[int]:
-    """The frames at which some curve has a point and every curve is known."""
-    if not curves:
-        return []
-    first, last = max(min(curve) for curve in curves), min(max(curve) for curve in curves)
-    return sorted({frames for curve in curves for frames in curve if first <= frames <= last})
 
 
 # ---- words
@@ -176,15 +91,8 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def origin(command: str, trials: Sequence[Trial]) -> str:
     """Where the numbers come from: command, date, machines, seeds."""
-    machines = sorted(
-        {
-            f"{c.get('machine')}, {c.get('device')}, {c.get('threads')} thread(s), torch {c.get('torch')}"
-            for t in trials
-            if (c := t.run.cost)
-        }
-    )
-    seeds = sorted({trial.seed for trial in trials}, key=lambda seed: (len(seed), seed))
-    return f"`{command}`, {datetime.date.today()}. Machine: {'; '.join(machines) or 'not recorded'}. Seeds: {', '.join(seeds)}."
+    seeds = sorted({trial.seed for trial in trials}, key=seed_order)
+    return f"`{command}`, {datetime.date.today()}. Machine: {'; '.join(machines(trials)) or 'not recorded'}. Seeds: {', '.join(seeds)}."
 
 
 def source(trials: Iterable[Trial]) -> str:

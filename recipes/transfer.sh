@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does pretraining with distillation help? One target under colour distraction, a teacher of another task's videos, the same seeds for
 # each variant: diswm, without distillation, without disentanglement, DreamerV2; on demand diswm with other kinds of distillation.
-# Hours on two cores; stopped, the same command goes on. -> results/transfer.{md,csv,png}
+# Hours on two cores; stopped, the same command goes on. -> results/transfer.{md,csv,png} and a page, FOLDER/report.html
 #
 #   recipes/transfer.sh [FOLDER]     METHODS="diswm no_distill no_disentangle dreamerv2"  KINDS="mse_mean softmax_mean softmax_sample"
 #                                    SOURCE=cheetah_run  TARGET=walker_walk  NAME=transfer  and what recipes/study.sh names
@@ -24,4 +24,5 @@ for seed in $seeds; do
   done
   # After each round of seeds, so that there is something to look at; the page says what is not finished.
   .venv/bin/python recipes/transfer.py "$out" --results "$results" --name "${NAME:-transfer}" --command "$(called METHODS KINDS SOURCE TARGET)"
+  $diswm report "$out"
 done

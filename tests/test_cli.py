@@ -368,10 +368,25 @@ def test_traversing_a_plain_encoder(refused: Refused, tmp_path: Path) -> None:
     assert "no Gaussian code to traverse" in refused("traverse", "plain", "--device", "cpu")
 
 
-def test_the_run_may_be_named_as_help_shows_it(agent: Path, tmp_path: Path) -> None:
-    shutil.copytree(agent, tmp_path / "run")
-    assert main(["report", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "page")]) == 0
+@pytest.mark.parametrize("flag", ["--run", "--runs"])
+def test_the_run_may_be_named_as_help_shows_it(agent: Path, tmp_path: Path, flag: str) -> None:
+    assert main(["report", flag, str(agent), "--out", str(tmp_path / "page")]) == 0
     assert (tmp_path / "page" / "report.html").exists()
+
+
+def test_several_runs_make_one_page(agent: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(agent, tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["config"]["seed"] += 1
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    both = [str(agent), str(tmp_path / "other")]
+    assert main(["report", *both, "--out", str(tmp_path / "both.html"), "--title", "Both"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "both.html")
+    assert "<h1>Both</h1>" in (tmp_path / "both.html").read_text()
+    assert (tmp_path / "both_files" / "table_runs.csv").exists()
+    assert "no group 'nobody'" in refused("report", *both, "--baseline", "nobody")
+    (tmp_path / "empty").mkdir()
+    assert "holds none" in refused("report", "empty")
 
 
 def test_a_replay_that_cannot_be_made(refused: Refused) -> None:

@@ -37,12 +37,17 @@ class TraverseArgs:
 
 @dataclasses.dataclass(frozen=True)
 class ReportArgs:
-    """Write a run's page (report.html, self-contained) and summary.json beside it."""
+    """Write the page of a run, or of several held against each other (report.html, self-contained), and summary.json beside it."""
 
-    run: Annotated[Path, "positional"]
-    """Folder of a run of `diswm train` or `diswm pretrain`."""
+    runs: Annotated[tuple[Path, ...], "positional"]
+    """Folders of runs of `diswm train` or `diswm pretrain`, or folders that hold such. Several are grouped by what differs in their
+    settings."""
     out: Path | None = None
-    """An .html file or a folder; the run's own folder unless given."""
+    """An .html file or a folder; unless given the run's own folder, or the one that holds all that was named."""
+    title: str | None = None
+    """Heading of the page."""
+    baseline: str | None = None
+    """Of several runs: the group that the others are compared with, the first one unless given."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,7 @@ VERBS = {
     "train": "train an agent online, with what the teacher knows",
     "evaluate": "evaluate a trained agent on seen and unseen colours",
     "traverse": "decode what each dimension of a run's code changes",
-    "report": "write a run's page: pictures and numbers",
+    "report": "write the page of a run, or of several held against each other: pictures and numbers",
     "export": "write a run as ONNX, safetensors and a model card",
     "push": "export a run to a model hub",
     "explore": "write and open a page to play with: a slider for each dimension of the code",
@@ -174,10 +174,10 @@ def _traverse(args: list[str]) -> int:
 
 
 def _report(args: list[str]) -> int:
-    parsed = parse(ReportArgs, "report", args)
+    parsed = parse(ReportArgs, "report", ["--runs", *args[1:]] if args[:1] == ["--run"] else args)  # its name while it took one
     from diswm.report import write_report
 
-    print(write_report(parsed.run, out=parsed.out))
+    print(write_report(parsed.runs, out=parsed.out, title=parsed.title, baseline=parsed.baseline))
     return 0
 
 

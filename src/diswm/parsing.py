@@ -75,6 +75,7 @@ def _nearest(words: str) -> str:
 
 _EXAMPLES = {
     "run": ("the folder of a run", "runs/demo/agent"),
+    "runs": ("folders of runs first", "runs/walker runs/walker_dv2 --out both.html"),
     "folder": ("the folder of released weights", "checkpoints/1000000"),
     "path": ("a file or folder of videos", "films/"),
     "sources": ("files or folders of videos first", "films/ more.hdf5 --out videos/films"),

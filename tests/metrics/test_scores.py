@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diswm.metrics.scores import area_under_curve, bootstrap_difference, bootstrap_interval, interpolate_curve, iqm, stratified_bootstrap
+from diswm.metrics.scores import (
+    area_under_curve,
+    bootstrap_difference,
+    bootstrap_interval,
+    interpolate_curve,
+    iqm,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
 
 
 def test_a_constant_has_no_spread() -> None:
@@ -122,3 +130,13 @@ def test_the_area_is_the_mean_height() -> None:
 def test_a_curve_that_cannot_be_measured_is_refused(x: list[float], y: list[float], budget: float) -> None:
     with pytest.raises(ValueError, match=r"covers|increase|points|NaN|positive"):
         area_under_curve(x, y, budget)
+
+
+def test_probability_of_improvement() -> None:
+    """Task 1: 2 beats 1 and ties with 2, 3 beats both: 3.5 of 4 pairs. Task 2: never. Mean 0.4375."""
+    found = probability_of_improvement([[2, 3], [0]], [[1, 2], [5]], reps=500)
+    assert found.mean == pytest.approx(0.4375)
+    assert found.low <= found.mean <= found.high <= 0.5
+    assert probability_of_improvement([[5, 6]], [[1, 2]]) == (1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="same tasks"):
+        probability_of_improvement([[1]], [])

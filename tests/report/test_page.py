@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -120,8 +121,19 @@ def test_charts_follow_the_page_and_are_kept_as_png(drawn: Path) -> None:
     assert "var(--seen)" in source.split("</style>")[1]
     assert "prefers-color-scheme: dark" in source
     names = {path.name for path in (drawn / "figures").iterdir()}
-    expected = {"learning_curve", "returns", "prediction", "prediction_quality", "traversal", "samples", "losses"}
-    assert names == {f"{name}.png" for name in expected | {"teacher_prediction", "teacher_prediction_quality", "teacher_losses"}}
+    numbers = {"learning_curve", "returns", "prediction_quality", "traversal", "losses", "teacher_prediction_quality", "teacher_losses"}
+    expected = numbers | {"prediction", "samples", "teacher_prediction"}
+    assert names == {f"{name}.png" for name in expected} | {f"{name}.csv" for name in numbers}
+
+
+def test_what_a_figure_shows_is_kept_as_csv(drawn: Path) -> None:
+    """Evaluations on both splits, and the training episodes; PSNR and SSIM of 3 videos x 8 frames."""
+    rows = list(csv.DictReader((drawn / "figures" / "learning_curve.csv").open()))
+    assert {row["kind"] for row in rows} == {"seen", "unseen", "training episode"}
+    assert [row["frames"] for row in rows if row["kind"] == "seen"] == ["0.0", "10000.0", "20000.0"]
+    quality = list(csv.DictReader((drawn / "figures" / "prediction_quality.csv").open()))
+    assert len(quality) == 3 * 8
+    assert all(float(row["psnr_db"]) > 5 and 0 < float(row["ssim"]) <= 1 for row in quality)
 
 
 def test_summary_has_exactly_these_keys(drawn: Path) -> None:
@@ -271,6 +283,14 @@ def test_a_pretraining_run_has_a_page(tmp_path: Path, run: Path) -> None:
     assert "diswm evaluate" not in text
 
 
+def test_a_page_elsewhere_leaves_the_run_alone(run: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    page = write_report(run, out=tmp_path / "pages" / "mine.html", title="Mine & yours")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert "mine_files/" in read(page).text
+    assert "Mine & yours" in read(page).text
+
+
 def test_paths_given_win_over_the_config(run: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.move(tmp_path / "videos", moved)
@@ -322,8 +342,14 @@ def test_the_code_is_shown_most_used_first(run: Path) -> None:
     media = strips.traversal_media(read_run(run))
     assert media is not None
     media["kl"] = np.array([0.001, 3.0, 0.7])
-    axes = strips.traversal_grid(media).draw(False).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["dim 1\n3.00 nats", "dim 2\n0.70 nats", "dim 0\n0.00 nats"]
+    media["images"] = np.full((3, 3, 64, 64, 3), 100, np.uint8)
+    media["images"][1, 0] += 30  # dimension 1 brightens the whole picture by 30 levels,
+    media["images"][2, :, :32] -= np.array([0, 4, 8], np.uint8)[:, None, None, None]  # dimension 2 darkens half of it by 8
+    drawing = strips.traversal_grid(media)
+    labels = [label.get_text().replace("\n", ", ") for label in drawing.draw(False).axes[0].get_yticklabels()]
+    assert labels == ["dim 1, 3.00 nats, 30.0 levels", "dim 2, 0.70 nats, 4.0 levels", "dim 0, 0.00 nats, 0.0 levels"]
+    assert drawing.numbers is not None
+    assert drawing.numbers.rows == [[1, 3.0, 30.0], [2, 0.7, 4.0], [0, 0.001, 0.0]]
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"format": 1}', '{"format": 99, "config": {}}'])

@@ -22,16 +22,19 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from diswm.contract import Array
+from diswm.report.tables import Numbers, write_csv
 from diswm.report.words import esc
 
 # Okabe and Ito's colours, told apart with any colour vision; shapes and dashes say the same again.
 SEEN, UNSEEN, RANDOM = "#0072b2", "#d55e00", "#757b85"
 OPEN, KEPT, RAW = "#b8548f", "#00805e", "#98a2b3"
+AMBER, VIOLET, BROWN = "#a87b00", "#6a4fb3", "#7a4a21"
 INK, MUTED, GRID, PAPER = "#1b2130", "#5b6474", "#e3e6eb", "#fffffe"
 WIDE, NARROW = 9.2, 3.9  # inches; on the page some 660 and 280 points, so that text comes out at 13 to 15 pixels in both
 _VARIABLES: dict[str, str] = {
     SEEN: "--seen", UNSEEN: "--unseen", RANDOM: "--random", OPEN: "--open", KEPT: "--kept", RAW: "--raw",
-    INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper",
+    AMBER: "--amber", VIOLET: "--violet", BROWN: "--brown", INK: "--ink",
+    MUTED: "--muted", GRID: "--grid", PAPER: "--paper",
 }  # fmt: skip
 _RC: Any = {
     "font.size": 10.5, "axes.titlesize": 10.5, "axes.labelsize": 10.5, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5,
@@ -51,22 +54,28 @@ class Drawing:
     caption: str
     alt: str
     draw: Callable[[bool], Figure]
+    numbers: Numbers | None = None
+    """What it shows, for a CSV of the same name."""
+    small: bool = False
+    """Drawn once, narrow, to stand beside others."""
 
 
 def publish(drawing: Drawing, folder: Path) -> str:
-    """Write <folder>/<name>.png and return the <figure> for the page."""
+    """Write <folder>/<name>.png, and .csv where it has numbers, and return the <figure> for the page."""
     folder.mkdir(parents=True, exist_ok=True)
+    if drawing.numbers:
+        write_csv(folder / f"{drawing.name}.csv", drawing.numbers)
     shapes = []
-    for narrow in (False, True):
+    for narrow in (True,) if drawing.small else (False, True):
         name = f"{drawing.name}-{'narrow' if narrow else 'wide'}"
         # The salt makes the ids inside each SVG its own, and the same at every run.
         with matplotlib.rc_context(_RC | {"svg.hashsalt": name}):
             figure = drawing.draw(narrow)
-            if not narrow:
+            if not narrow or drawing.small:
                 figure.savefig(folder / f"{drawing.name}.png", dpi=160, facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        shapes.append(_inline(buffer.getvalue(), "narrow" if narrow else "wide", drawing.alt))
+        shapes.append(_inline(buffer.getvalue(), "only" if drawing.small else "narrow" if narrow else "wide", drawing.alt))
     return f'<figure id="{esc(drawing.name)}">{"".join(shapes)}<figcaption>{drawing.caption}</figcaption></figure>'
 
 
@@ -84,6 +93,11 @@ def _inline(svg: str, variant: str, alt: str) -> str:
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     return f'<svg class="{variant}" role="img" aria-label="{esc(alt)}" {view.group(0) if view else ""}>{body}'
+
+
+def variable(colour: str) -> str:
+    """The style sheet's name of a colour of the palette."""
+    return _VARIABLES[colour]
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -12,9 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from diswm.contract import Array
 from diswm.metrics.scores import bootstrap_interval
 from diswm.metrics.video import psnr, ssim
-from diswm.report import words
+from diswm.report import anchors, words
 from diswm.report.canvas import INK, KEPT, MUTED, NARROW, OPEN, PAPER, RANDOM, RAW, SEEN, UNSEEN, WIDE, Drawing, new_figure, plain
+from diswm.report.charts import anchor_note, draw_anchors, legend
 from diswm.report.reading import Run, finite_list
+from diswm.report.tables import Numbers
 
 LOOKS = {"random": (RANDOM, "s", "random policy"), "seen": (SEEN, "o", "seen colours"), "unseen": (UNSEEN, "^", "unseen colours")}
 MAX_DOTS, BINS, MAX_PANELS = 1500, 160, 16
@@ -38,8 +40,11 @@ def learning_curve(run: Run) -> Drawing | None:
     if not episodes and not any(curves.values()):
         return None
 
+    task = run.text("env.task", "")
+
     def draw(narrow: bool) -> Figure:
-        figure = new_figure(NARROW, 3.7) if narrow else new_figure(WIDE, 4.3)
+        more = 0.21 * len(anchors.curves(task, run.latest("frames")))
+        figure = new_figure(NARROW, 3.7 + more) if narrow else new_figure(WIDE, 4.3)
         axes = plain(figure.add_subplot())
         _training_dots(axes, episodes)
         _random_level(axes, run.returns("random"))
@@ -49,18 +54,23 @@ def learning_curve(run: Run) -> Drawing | None:
         axes.set_ylabel("episode return")
         axes.set_xlim(0, 1.015 * max(run.latest("frames"), 1))
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
-        axes.xaxis.set_major_formatter(FuncFormatter(_short))
+        axes.xaxis.set_major_formatter(FuncFormatter(words.short))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}".replace("-", "−")))
-        figure.legend(loc="outside upper left", ncols=2 if narrow else 4, handlelength=1.6, columnspacing=1.4)
+        draw_anchors(axes, task, run.latest("frames"), named=not narrow)
+        legend(figure, narrow)
         return figure
 
+    rows: list[list[Any]] = [[split, *point] for split, points in curves.items() for point in points]
+    rows += [["training episode", *episode, None, None] for episode in episodes]
     ends = [f"{LOOKS[s][2]}: from {words.number(p[0][1])} to {words.number(p[-1][1])}" for s, p in curves.items() if p]
     return Drawing(
         "learning_curve",
         "Lines are evaluation means with their 95% interval over episodes; faint dots are training episodes, which explore and so score "
-        "differently. Look for the blue line leaving the dashed random level, and for how closely the orange one follows it.",
+        "differently. Look for the blue line leaving the dashed random level, and for how closely the orange one follows it."
+        f"{anchor_note(task, run.latest('frames'))}",
         f"Learning curve over {words.count(run.latest('frames'))} frames. {'; '.join(ends) or 'Training episodes only'}.",
         draw,
+        Numbers(("kind", "frames", "return", "low", "high"), rows),
     )
 
 
@@ -120,6 +130,7 @@ def returns_strip(run: Run) -> Drawing | None:
         "and for single episodes that carry a mean.",
         f"Returns of the evaluation episodes. {said}.",
         draw,
+        Numbers(("policy", "episode", "return"), [[name, i, value] for name, values in groups.items() for i, value in enumerate(values)]),
     )
 
 
@@ -153,6 +164,7 @@ def losses(run: Run, name: str = "losses") -> Drawing | None:
         f"Look for terms that still fall at the end, and for a KL (dyn, rep, beta) stuck at zero or at its floor.{more}",
         f"Training curves over updates: {words.listing([_term(key) for key in series])}.",
         draw,
+        Numbers(("term", "updates", "value"), [[key, int(x), float(y)] for key, points in series.items() for x, y in points]),
     )
 
 
@@ -166,9 +178,9 @@ def _loss_panel(axes: Axes, key: str, points: Array, colour: str) -> None:
         axes.minorticks_off()
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.yaxis.set_major_formatter(FuncFormatter(_short))
+    axes.yaxis.set_major_formatter(FuncFormatter(words.short))
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    axes.xaxis.set_major_formatter(FuncFormatter(words.short))
     axes.tick_params(labelsize=8)
     axes.set_title(_term(key), fontsize=9.5, color=INK)
 
@@ -212,6 +224,7 @@ def quality(media: dict[str, Array], name: str) -> Drawing:
         figure.legend(loc="outside upper left", ncols=1 if narrow else 3, handlelength=1.8, columnspacing=1.4)
         return figure
 
+    rows = [[label, t, float(p), float(s)] for label, pair in scores.items() for t, (p, s) in enumerate(zip(*pair, strict=True))]
     end = {label: (pair[0][context:].mean(), pair[1][context:].mean()) for label, pair in scores.items() if len(pair[0]) > context}
     said = "; ".join(f"{label} {words.number(p)} dB, SSIM {words.number(s)}" for label, (p, s) in end.items())
     return Drawing(
@@ -220,12 +233,5 @@ def quality(media: dict[str, Array], name: str) -> Drawing:
         "staying above the dashed line: below it, repeating the last frame would have been the better guess.",
         f"PSNR and SSIM a frame. Averages after the context: {said or 'the clip ends with the context'}.",
         draw,
+        Numbers(("video", "frame", "psnr_db", "ssim"), rows),
     )
-
-
-def _short(value: float, _: Any = None) -> str:
-    """Tick labels: 250k, 1.5M."""
-    for unit, name in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= unit:
-            return f"{value / unit:.4g}{name}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")

@@ -1,65 +1,73 @@
-"""One run as one HTML file: no network, no script, nothing beside it but summary.json."""
+"""The page of one run, or of several held against each other: no network, no script, numbers and pictures beside it."""
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from diswm.contract import DiswmError
-from diswm.report import robustness, sections, switches, words
-from diswm.report.reading import Run, read_run
-from diswm.report.style import CSS
+from diswm.report import comparison, robustness, sections, shell, switches, words
+from diswm.report.reading import Run
+from diswm.report.study import find_runs, make_study
 from diswm.report.summary import find_source, find_teacher, find_videos, summary_of
 from diswm.report.words import esc
 
+Runs = str | Path | Sequence[str | Path]
+
 
 def write_report(
-    run: Path,
+    runs: Runs,
     *,
     teacher: Path | None = None,
     videos: Path | None = None,
     out: Path | None = None,
     totals: dict[str, Any] | None = None,
+    title: str | None = None,
+    baseline: str | None = None,
 ) -> Path:
-    """Write the page of `run`, summary.json beside it and the figures under <run>/figures/; return the page's path.
+    """Write the page of a run or, for several (run folders, folders of runs), one that compares them; return the page's path.
 
-    `teacher` and `videos` default to what the run's config names. `out` is the page (a .html file) or the folder that gets a
-    report.html; the run folder if not given. `totals` may replace `seconds` and `peak_rss_bytes` by those of all stages
-    and may bring `stages`, a list of {"name", "seconds", "note"}.
+    `out` is the page (a .html file) or the folder that gets a report.html; unless given the run's folder, or the one that holds all that
+    was named. summary.json goes beside it, and figures (PNG) and numbers (CSV) into figures/, of a page of another name <name>_files/.
+
+    Of several runs, `baseline` is the group that others are compared with, the first one unless given. Of one run, `teacher` and `videos`
+    default to what its config names; `totals` may replace `seconds` and `peak_rss_bytes` by those of all stages and may bring `stages`, a
+    list of {"name", "seconds", "note"}.
     """
-    loaded = read_run(Path(run))
-    taught, no_teacher = find_teacher(loaded, teacher)
-    folders, no_videos = find_videos(loaded, taught, videos)
-    summary = summary_of(loaded, find_source(loaded, taught, videos), totals)
-    page = _target(loaded, out)
+    paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(path) for path in runs]
+    found, problems = find_runs(paths)
+    agents = [run for run in found if run.kind != "pretrain"]
+    if len(found) > 1 and len(paths) == 1 and len(agents) == 1:
+        found = agents  # a demo, say: its teacher is on the agent's page
+    if len(found) == 1:
+        if baseline is not None:
+            raise DiswmError(f"{found[0].path} is one run, and a baseline is for several: name more runs, or leave --baseline out")
+        return _write_one(found[0], teacher, videos, shell.target(found[0].path, out), totals, title)
+    folder = paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.absolute() for path in paths]))
+    page = shell.target(folder, out)
+    study = make_study(found, problems, baseline)
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        body = _body(loaded, taught, no_teacher, folders, no_videos, summary, list((totals or {}).get("stages") or []))
-        _write(page, _document(loaded, summary, body))
-        numbers = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-        _write(page.with_name("summary.json"), numbers + "\n")
+        comparison.write(study, page, title, [*map(str, paths), *(["--baseline", baseline] if baseline else [])])
     except OSError as error:
-        raise DiswmError(f"the report could not be written to {page.parent} ({error}): expected a folder that can be written") from error
+        raise shell.unwritable(page, error) from error
     return page
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a full disk leaves the page that was there."""
-    temporary = path.with_name(f".{path.name}.tmp")
+def _write_one(run: Run, teacher: Path | None, videos: Path | None, page: Path, totals: dict[str, Any] | None, title: str | None) -> Path:
+    taught, no_teacher = find_teacher(run, teacher)
+    folders, no_videos = find_videos(run, taught, videos)
+    summary = summary_of(run, find_source(run, taught, videos), totals)
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _target(run: Run, out: Path | None) -> Path:
-    if out is None:
-        return run.path / "report.html"
-    out = Path(out)
-    return out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        stages = list((totals or {}).get("stages") or [])
+        body = _body(run, taught, no_teacher, folders, no_videos, summary, stages, shell.beside(page))
+        name = title or f"{summary['task']} · {summary['method']} · DisWM report"
+        shell.write(page, shell.document(name, f"{_header(run, summary, title)}{body}"), summary)
+    except OSError as error:
+        raise shell.unwritable(page, error) from error
+    return page
 
 
 def _body(
@@ -70,9 +78,9 @@ def _body(
     no_videos: str,
     summary: dict[str, Any],
     stages: list[dict[str, Any]],
+    figures: Path,
 ) -> str:
-    figures = run.path / "figures"
-    parts: list[tuple[str, str, str, str]] = []  # (anchor, title, lead, html)
+    parts: list[tuple[str, str, str, str]] = []
     if run.kind != "pretrain":
         parts += [
             ("learning", "Learning", "Return against experience, in simulator frames.", sections.curve(run, figures)),
@@ -98,25 +106,11 @@ def _body(
         ("cost", "Cost", "What it took.", sections.cost(run, summary, stages)),
         ("settings", "Settings", "Everything needed to run it again.", sections.settings(run, teacher)),
     ]
-    links = "".join(f'<li><a href="#{anchor}-section">{title}</a></li>' for anchor, title, _, _ in parts)
-    html = "".join(
-        f'<section id="{anchor}-section"><h2>{title}</h2><p class="lead">{lead}</p>{inner}</section>'
-        for anchor, title, lead, inner in parts
-    )
     problems = run.problems + [f"teacher: {problem}" for problem in (teacher.problems if teacher else [])]
-    return f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{html}</main>{_footer(run, problems)}'
+    return shell.sections(parts) + _footer(run, problems, figures)
 
 
-def _document(run: Run, summary: dict[str, Any], body: str) -> str:
-    title = f"{summary['task']} · {summary['method']} · DisWM report"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{esc(title)}</title><style>{CSS}</style></head><body>'
-        f"{_header(run, summary)}{body}</body></html>\n"
-    )
-
-
-def _header(run: Run, summary: dict[str, Any]) -> str:
+def _header(run: Run, summary: dict[str, Any], title: str | None) -> str:
     if run.kind == "pretrain":
         heading, eyebrow = summary["source"], "DisWM · video pretraining"
         route = f"<b>{esc(summary['method'])}</b> learns to predict action-free videos"
@@ -127,7 +121,7 @@ def _header(run: Run, summary: dict[str, Any]) -> str:
         route = f'<b>{esc(summary["method"])}</b> · {origin}<span class="arrow" role="img" aria-label="to">→</span>{target}'
     seed = run.setting("seed")
     route += f" · seed {esc(seed)}" if seed is not None else ""
-    head = f'<p class="eyebrow">{eyebrow}</p><h1>{esc(heading)}</h1><p class="route">{route}</p>'
+    head = f'<p class="eyebrow">{eyebrow}</p><h1>{esc(title or heading)}</h1><p class="route">{route}</p>'
     return f'<header>{head}</header><div class="top">{_headline(run, summary)}{_verdict(run)}</div>'
 
 
@@ -146,11 +140,7 @@ def _headline(run: Run, summary: dict[str, Any]) -> str:
         ("", "Wall time", words.duration(summary["seconds"]), f"{updates} updates"),
         ("", "Peak memory", words.size(summary["peak_rss_bytes"]), f"on {esc(run.cost.get('device') or 'an unknown device')}"),
     ]
-    drawn = (
-        f'<div class="{tone}"><dt>{label}</dt><dd><div class="big">{big}</div><div class="sub">{sub}</div></dd></div>'
-        for tone, label, big, sub in cards
-    )
-    return f'<dl class="headline">{"".join(drawn)}</dl>'
+    return shell.cards(cards)
 
 
 def _verdict(run: Run) -> str:
@@ -182,10 +172,10 @@ def _verdict(run: Run) -> str:
     return f'<div class="verdict">{"".join(f"<p>{line}</p>" for line in said)}<p class="fine">{fine}</p></div>'
 
 
-def _footer(run: Run, problems: list[str]) -> str:
-    listed = f"<p>While reading the run:</p><ul>{''.join(f'<li>{esc(p)}</li>' for p in dict.fromkeys(problems))}</ul>" if problems else ""
-    return (
-        f"<footer>{listed}<p>Made from <code>{esc(run.path)}</code> by diswm {esc(run.version)}; "
-        f"again with <code>diswm report {esc(run.path)}</code>. "
-        "Figures as PNG in <code>figures/</code> of the run, numbers in <code>summary.json</code> beside this page.</p></footer>"
+def _footer(run: Run, problems: list[str], figures: Path) -> str:
+    return shell.footer(
+        problems,
+        f"Made from <code>{esc(run.path)}</code> by diswm {esc(run.version)}; again with <code>diswm report {esc(run.path)}</code>. "
+        f"Figures as PNG and their numbers as CSV in <code>{esc(figures.name)}/</code>, the summary in <code>summary.json</code>, both "
+        "beside this page.",
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from diswm.metrics.scores import Interval, bootstrap_interval
 from diswm.report import words
 from diswm.report.canvas import GRID, INK, NARROW, SEEN, WIDE, Drawing, new_figure, publish
 from diswm.report.reading import Row, Run, finite_list
+from diswm.report.tables import Numbers, write_csv
 
 LEVELS = ("easy", "medium", "hard")
 STRONGEST = 0.6  # opacity of the best cell: its text stays readable
@@ -27,14 +26,7 @@ def write_matrix(path: Path) -> Path:
     Raises DiswmError for a file that cannot be read.
     """
     cells = read_cells(path)
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(["distraction", "level", "mean", "low", "high", "episodes", "refused"])
-    for cell in cells:
-        got = _interval(cell)
-        ends = [round(value, 2) for value in got[:3]] if got else ["", "", ""]
-        table.writerow([cell["distraction"], cell["level"], *ends, len(cell["returns"]), cell.get("refused", "")])
-    path.with_suffix(".csv").write_text(out.getvalue(), encoding="utf-8")
+    write_csv(path.with_suffix(".csv"), _numbers(cells))
     lines = ["| distraction | easy | medium | hard |", "|---|---|---|---|"]
     for name, row in _rows(cells).items():
         texts = [_text(row.get(level, row.get(""))) if level in row or level == LEVELS[0] else "" for level in LEVELS]
@@ -48,6 +40,11 @@ def write_matrix(path: Path) -> Path:
     if drawing:
         publish(drawing, path.parent / "figures")
     return page
+
+
+def _numbers(cells: list[Row]) -> Numbers:
+    rows = [[c["distraction"], c["level"], *(_interval(c) or ("", "", "")), len(c["returns"]), c.get("refused", "")] for c in cells]
+    return Numbers(("distraction", "level", "mean", "low", "high", "episodes", "refused"), rows)
 
 
 def section(run: Run, folder: Path) -> str:
@@ -75,13 +72,13 @@ def read_cells(path: Path) -> list[Row]:
         raise DiswmError(f"{path}: cannot be read ({error}). Make it with `diswm evaluate RUN --matrix`.") from error
 
 
-def heat_map(cells: list[Row]) -> Drawing | None:
-    """One row a distraction, one column a strength; None where no cell has returns."""
+def heat_map(cells: list[Row], name: str = "matrix", top: float = 0.0) -> Drawing | None:
+    """One row a distraction, one column a strength, shaded up to `top` or the highest mean; None where no cell has returns."""
     rows = _rows(cells)
     means = [got.mean for cell in cells if (got := _interval(cell))]
     if not means:
         return None
-    top = max(max(means), 1e-9)
+    top = max(max(means), top, 1e-9)
 
     def draw(narrow: bool) -> Figure:
         figure = new_figure(NARROW if narrow else WIDE, 0.42 * len(rows) + 0.7)
@@ -103,11 +100,12 @@ def heat_map(cells: list[Row]) -> Drawing | None:
 
     worst = min((cell for cell in cells if cell["returns"]), key=lambda cell: _interval(cell).mean)  # type: ignore[union-attr]
     return Drawing(
-        "matrix",
-        "Mean return under each distraction with its 95% interval over episodes, the same seeds in every cell; the darker, the higher. "
-        "Look for rows that pale to the right.",
+        name,
+        "Mean return under each distraction with its 95% interval over episodes, the same seeds in every cell; the stronger the colour, "
+        "the higher. Look for rows that pale to the right.",
         f"Heat map of {len(rows)} distractions by strength. Lowest: {worst['distraction']} {worst['level']}".rstrip() + ".",
         draw,
+        _numbers(cells),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.metrics.scores import Interval, area_under_curve, bootstrap_difference
-from diswm.report import figures, strips, words
+from diswm.report import figures, information, strips, words
 from diswm.report.canvas import image_uri, publish
 from diswm.report.reading import Run
 from diswm.report.summary import task_of
@@ -128,12 +128,14 @@ def imagination(run: Run, folder: Path, who: str, prefix: str = "") -> str:
 
 
 def traversal(run: Run, teacher: Run | None, folder: Path) -> str:
-    """The code, one dimension at a time: this run's, else its teacher's."""
+    """The code, one dimension at a time: this run's, else its teacher's; and what it tells of true factors, where that was measured."""
+    known = information.read_information(run)
+    told = publish(information.heat_map(*known), folder) if known else ""
     for owner, note in ((run, ""), (teacher, "The traversal is the teacher's: this run recorded none.")):
         media = strips.traversal_media(owner) if owner else None
         if media is not None:
-            return (f'<p class="lead">{note}</p>' if note else "") + publish(strips.traversal_grid(media), folder)
-    return missing("No traversal was recorded", f"diswm traverse {run.path}")
+            return (f'<p class="lead">{note}</p>' if note else "") + publish(strips.traversal_grid(media), folder) + told
+    return missing("No traversal was recorded", f"diswm traverse {run.path}") + told
 
 
 def videos(run: Run, folders: list[Path], reason: str, folder: Path) -> str:
@@ -181,11 +183,11 @@ def cost(run: Run, summary: dict[str, Any], stages: list[dict[str, Any]]) -> str
 
 def settings(run: Run, teacher: Run | None) -> str:
     """The resolved configuration(s) and the notes that the trainers left, folded away."""
-    html = _folded("Configuration of this run", json.dumps(run.config, indent=2, ensure_ascii=False))
+    html = folded("Configuration of this run", json.dumps(run.config, indent=2, ensure_ascii=False))
     if teacher:
-        html += _folded("Configuration of the teacher", json.dumps(teacher.config, indent=2, ensure_ascii=False))
+        html += folded("Configuration of the teacher", json.dumps(teacher.config, indent=2, ensure_ascii=False))
     notes = [json.dumps({k: v for k, v in row.items() if k != "kind"}, ensure_ascii=False) for row in run.of("note")]
-    return html + (_folded(f"Notes of the trainer ({len(notes)})", "\n".join(notes)) if notes else "")
+    return html + (folded(f"Notes of the trainer ({len(notes)})", "\n".join(notes)) if notes else "")
 
 
 def _film(moving: bytes, kind: str, still: bytes, alt: str) -> str:
@@ -196,5 +198,6 @@ def _film(moving: bytes, kind: str, still: bytes, alt: str) -> str:
     )
 
 
-def _folded(title: str, text: str) -> str:
+def folded(title: str, text: str) -> str:
+    """Text that is shown when asked for."""
     return f"<details><summary>{esc(title)}</summary><pre>{esc(text)}</pre></details>"

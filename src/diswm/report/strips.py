@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 import zipfile
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from diswm.contract import IMAGE_SHAPE, Array
 from diswm.report import words
 from diswm.report.canvas import INK, KEPT, MUTED, NARROW, OPEN, WIDE, Drawing, animation, mosaic, places
 from diswm.report.reading import Run
+from diswm.report.tables import Numbers
 
 SIDE, GAP = IMAGE_SHAPE[0], 3
 MAX_CLIPS, MAX_DIMS, SAMPLES = 3, 12, 8
@@ -110,31 +110,46 @@ def prediction_film(media: dict[str, Array]) -> tuple[bytes, bytes]:
     return animation(frames, 100)
 
 
-def traversal_grid(media: dict[str, Array]) -> Drawing:
+def pixel_change(images: Array) -> Array:
+    """How far each dimension moves the picture, in grey levels of 255: images (D, V, H, W, C) -> (D,).
+
+    The mean over pixels and channels of the distance between the brightest and the darkest value that the row gives.
+    """
+    return (images.max(1).astype(np.float64) - images.min(1)).mean(axis=(1, 2, 3))
+
+
+def traversal_grid(media: dict[str, Array], name: str = "traversal", most: int = MAX_DIMS) -> Drawing:
     """One row a code dimension, most informative first: the decoded frame as that one number moves."""
-    kl, values = media["kl"].astype(float), media["values"].astype(float)
+    kl, values, change = media["kl"].astype(float), media["values"].astype(float), pixel_change(media["images"])
     used = int((kl >= QUIET).sum())
-    order = np.argsort(-kl, kind="stable")[: min(used + 2, MAX_DIMS)]  # two unused ones, to see what unused looks like
+    ranked = np.argsort(-kl, kind="stable")
+    order = ranked[: min(used + 2, most)]  # two unused ones, to see what unused looks like
 
     def draw(narrow: bool) -> Figure:
         columns = np.unique(np.linspace(0, len(values) - 1, min(len(values), 5 if narrow else 11)).round().astype(int))
         tops, lefts = places(len(order), SIDE), places(len(columns), SIDE)
-        rows = [f"dim {d}\n{kl[d]:.2f}{'' if narrow else ' nats'}" for d in order]
+        rows = [f"dim {d}\n{kl[d]:.2f} nats\n{change[d]:.1f} levels" for d in order]
         figure, axes = _sheet_axes(mosaic(media["images"][order][:, columns], tops, lefts), rows, narrow)
         axes.set_yticks(tops + SIDE / 2, rows)
-        axes.set_xticks(lefts + SIDE / 2, [f"{values[c]:+.1f}{'' if narrow else ' sd'}".replace("-", "−") for c in columns])
+        axes.set_xticks(lefts + SIDE / 2, [_deviations(values[c], "" if narrow else " sd") for c in columns])
         axes.xaxis.tick_top()
         return figure
 
     rest = f"{used} of {len(kl)} dimensions carry {QUIET} nats or more; {len(order)} are shown."
     return Drawing(
-        "traversal",
-        "Each row moves one dimension of the code, by the standard deviations above, and holds the others; KL (nats) is how much "
-        "the dimension is used. "
+        name,
+        "Each row moves one dimension of the code, by the standard deviations above, and holds the others. Rows are ordered by their KL "
+        "(nats), which is how much the dimension is used; below it how far it moves the picture, in grey levels of 255 between the "
+        "extremes of a pixel. "
         f"Look for rows that change one thing only (colour, or pose), and for rows with a small KL that change nothing. {rest}",
         f"Latent traversals, most used first: {words.listing([f'dimension {d} with {kl[d]:.2f} nats' for d in order])}.",
         draw,
+        Numbers(("dimension", "kl_nats", "pixel_change_levels"), [[int(d), float(kl[d]), float(change[d])] for d in ranked]),
     )
+
+
+def _deviations(value: float, unit: str) -> str:
+    return f"{value:+.1f}{unit}".replace("-", "−") if abs(value) >= 0.05 else f"0{unit}"
 
 
 def samples(rows: list[tuple[str, str, Array]]) -> Drawing:
@@ -146,7 +161,7 @@ def samples(rows: list[tuple[str, str, Array]]) -> Drawing:
         for r, (_, _, frames) in enumerate(rows):
             tiles[r] = frames[np.arange(columns) * len(frames) // columns]
         tops = places(len(rows), SIDE)
-        labels = [_wrapped(label, 11 if narrow else 20) for label, _, _ in rows]
+        labels = [words.wrapped(label, 11 if narrow else 20) for label, _, _ in rows]
         figure, axes = _sheet_axes(mosaic(tiles, tops, places(columns, SIDE)), labels, narrow, top=0.06)
         axes.set_yticks(tops + SIDE / 2, labels)
         for tick, (_, colour, _) in zip(axes.get_yticklabels(), rows, strict=True):
@@ -215,12 +230,6 @@ def gif_still(path: Path) -> bytes | None:
     except (OSError, ValueError, EOFError):
         return None
     return data.getvalue()
-
-
-def _wrapped(label: str, width: int) -> str:
-    """A label on up to three lines, broken between words; a very long word is cut."""
-    lines = textwrap.wrap(label, width, break_long_words=False, break_on_hyphens=False)[:3]
-    return "\n".join(line if len(line) <= 2 * width else line[: 2 * width - 1] + "…" for line in lines)
 
 
 def _sheet_axes(sheet: Array, rows: list[str], narrow: bool, *, top: float = 0.3, bottom: float = 0.06) -> tuple[Figure, Axes]:

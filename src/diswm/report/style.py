@@ -7,13 +7,14 @@ CSS = """
   --mono: ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace;
   --page: #f6f7f9; --card: #ffffff; --paper: #ffffff; --ink: #1b2130; --muted: #5b6474; --grid: #e3e6eb;
   --seen: #0072b2; --unseen: #d55e00; --random: #757b85; --open: #b8548f; --kept: #00805e; --raw: #98a2b3;
+  --amber: #a87b00; --violet: #6a4fb3; --brown: #7a4a21;
   --shadow: 0 1px 2px rgb(20 30 50 / .05), 0 6px 24px rgb(20 30 50 / .05);
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #10141b; --card: #181d27; --paper: #181d27; --ink: #e8ebf1; --muted: #a3adbd; --grid: #2c3441;
     --seen: #5cb8f0; --unseen: #ff9352; --random: #a0a8b4; --open: #e794c6; --kept: #4cc9a0; --raw: #7f8a9b;
-    --shadow: none;
+    --amber: #e8bf4d; --violet: #b39cf5; --brown: #d3a67c; --shadow: none;
   }
 }
 * { box-sizing: border-box; }
@@ -73,6 +74,14 @@ thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .86r
 td.num, th.num { text-align: right; white-space: nowrap; }
 td.list { color: var(--muted); font-size: .86rem; min-width: 16ch; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; background: var(--tone); margin-right: .55em; }
+td small, th small { display: block; color: var(--muted); font-size: .82rem; font-weight: 400; white-space: nowrap; }
+.open { color: var(--unseen); } .open b { font-weight: 620; }
+.tag { display: inline-grid; grid-template-columns: 1.3em auto; min-width: 9ch; }
+.dense table { font-size: .88rem; } .dense th, .dense td { padding: 8px 12px; }
+.side { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 14px;
+  margin: 14px 0; }
+.side figure { margin: 0; padding: 14px; } .side figcaption b { color: var(--ink); }
+details .scroll, details figure { box-shadow: none; border-radius: 8px; }
 .missing { border: 1px dashed var(--raw); border-radius: 12px; padding: 14px 18px; color: var(--muted); margin: 14px 0; }
 details { background: var(--card); border: 1px solid var(--grid); border-radius: 12px; padding: 12px 18px; margin: 14px 0; }
 summary { cursor: pointer; font-weight: 600; }
@@ -84,14 +93,20 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
   .headline { grid-template-columns: repeat(2, 1fr); gap: 10px; } .headline > div { grid-column: span 1; padding: 12px; }
   figure { padding: 12px; } svg.wide { display: none !important; } svg.narrow { display: block !important; }
   .clip { grid-template-columns: 1fr; } .films { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
-  th, td { padding: 9px 12px; } th[scope=row] { min-width: 12ch; }
+  th, td { padding: 9px 12px; } th[scope=row], td:not(.num) { min-width: 12ch; } caption { max-width: calc(100vw - 54px); }
+  .headline > div:last-child:nth-child(odd) { grid-column: span 2; }
 }
+@page { margin: 14mm 12mm; }
 @media print {
   :root { --page: #fff; --card: #fff; --paper: #fff; --ink: #111; --muted: #444; --grid: #ccc; --shadow: none;
-    --seen: #0072b2; --unseen: #d55e00; --random: #757b85; --open: #b8548f; --kept: #00805e; --raw: #98a2b3; }
+    --seen: #0072b2; --unseen: #d55e00; --random: #757b85; --open: #b8548f; --kept: #00805e; --raw: #98a2b3;
+    --amber: #a87b00; --violet: #6a4fb3; --brown: #7a4a21; }
   nav { display: none; } body { font-size: 11pt; } section { padding-top: 22px; }
-  figure, .scroll, .headline > div, .verdict, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  figure, .scroll, .headline > div, .verdict, tr { break-inside: avoid; } h2, h3, .lead:not(.after), summary { break-after: avoid; }
   svg.wide { display: block !important; } svg.narrow { display: none !important; }
+  pre { font-size: 7pt; columns: 3; line-height: 1.35; } .side { grid-template-columns: 1fr 1fr; }
+  .scroll { overflow: visible; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
+  th, td { padding: 5pt 6pt; } .dense th, .dense td { padding: 4pt; }
   details::details-content { content-visibility: visible; height: auto; }
 }
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,20 @@ def size(num_bytes: Any) -> str:
 def plural(n: int, noun: str) -> str:
     """1 episode, 10 episodes."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def short(value: float, _: Any = None) -> str:
+    """Tick labels: 250k, 1.5M."""
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.4g}{name}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
+
+
+def wrapped(label: str, width: int) -> str:
+    """A label on up to three lines, broken between words; a very long word is cut."""
+    lines = textwrap.wrap(label, width, break_long_words=False, break_on_hyphens=False)[:3]
+    return "\n".join(line if len(line) <= 2 * width else line[: 2 * width - 1] + "…" for line in lines)
 
 
 def listing(names: Sequence[str]) -> str:

@@ -1,0 +1,78 @@
+"""Which dimension of the code tells of which true factor: mutual information as a heat map."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from diswm.contract import Array
+from diswm.report import words
+from diswm.report.canvas import GRID, INK, NARROW, OPEN, WIDE, Drawing, new_figure
+from diswm.report.reading import Run
+from diswm.report.tables import Numbers
+
+FILE = "metrics.json"
+MAX_DIMS = 16
+_STRONGEST = 0.7  # opacity of a share of 1: its text stays readable
+
+
+def read_information(run: Run) -> tuple[list[str], Array, Array] | None:
+    """Factors (F,), information (E, F) and entropies (F,) in nats, from `independent.information` of the run's metrics.json.
+
+    None where the run has none; a damaged one counts as absent and is told of.
+    """
+    path = run.path / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["independent"].get("information")
+        if found is None:
+            return None
+        names, nats, entropy = list(map(str, found["factors"])), np.array(found["nats"], float), np.array(found["entropy"], float)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        run.problems.append(f"{FILE} could not be read: {error}")
+        return None
+    if nats.ndim != 2 or nats.shape[1:] != (len(names),) or entropy.shape != (len(names),) or not np.isfinite(nats).all() or not nats.size:
+        run.problems.append(f"{FILE}: its information should be (dimensions, factors), it is {nats.shape}")
+        return None
+    return names, nats, entropy
+
+
+def heat_map(names: list[str], nats: Array, entropy: Array, name: str = "information") -> Drawing:
+    """One row a dimension of the code, one column a factor; the shade is the share of the factor's entropy that the dimension tells."""
+    share = nats / np.where(entropy > 0, entropy, np.inf)  # (E, F)
+    order = np.argsort(-nats.max(1), kind="stable")[:MAX_DIMS]
+    columns = np.argsort([int(np.argmax(nats[order][:, f])) for f in range(len(names))], kind="stable")  # near a diagonal, if there is one
+
+    def draw(narrow: bool) -> Figure:
+        figure = new_figure(NARROW if narrow else WIDE, 0.34 * len(order) + 1.3)
+        axes = figure.add_subplot()
+        for y, dim in enumerate(order):
+            for x, factor in enumerate(columns):
+                alpha = _STRONGEST * min(float(share[dim, factor]), 1.0)
+                axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, facecolor=OPEN, alpha=alpha, linewidth=0))
+                axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, fill=False, edgecolor=GRID, linewidth=0.7))
+                if not narrow and len(names) <= 16:
+                    axes.text(x + 0.5, y + 0.5, f"{share[dim, factor]:.2f}", ha="center", va="center", fontsize=8.5, color=INK)
+        axes.set(xlim=(0, len(columns)), ylim=(len(order), 0))
+        axes.set_yticks([y + 0.5 for y in range(len(order))], [f"dim {dim}" for dim in order])
+        axes.set_xticks([x + 0.5 for x in range(len(columns))], [names[f] for f in columns], rotation=40, ha="left", rotation_mode="anchor")
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return figure
+
+    best = [f"{names[f]} by dimension {int(np.argmax(nats[:, f]))} ({share[:, f].max():.2f})" for f in range(len(names))]
+    hidden = f" The {len(order)} dimensions that tell most are shown, of {len(nats)}." if len(order) < len(nats) else ""
+    return Drawing(
+        name,
+        "Share of a factor’s entropy that a dimension of the code tells (mutual information over entropy), on frames whose factors were "
+        "drawn independently. Disentangled is one strong cell a column, and one a row. "
+        f"A factor with a pale column is in no single dimension.{hidden}",
+        f"Mutual information of code and factors. Told best: {words.listing(best)}.",
+        draw,
+        Numbers(("dimension", *names), [[d, *map(float, row)] for d, row in enumerate(nats)]),
+    )
