@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "collect", "data_convert", "data_info", "data_preview", "diagnose", "evaluate", "explore", "export", "export_checkpoint",
-    "import_checkpoint", "load", "pretrain", "push", "run_demo", "train", "traverse", "write_report",
+    "import_checkpoint", "load", "pretrain", "push", "run_bench", "run_demo", "train", "traverse", "write_report",
 ]  # fmt: skip
 
 # Verbs that are not in api, most of them as their own names are modules.
@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "explore": ("explorer", "explore"),
     "export": ("portable", "export"),
     "push": ("portable", "push"),
+    "run_bench": ("bench", "bench"),
     "run_demo": ("demo", "demo"),
     "write_report": ("report", "write_report"),
     **{name: ("datasets", name) for name in ("data_convert", "data_info", "data_preview")},
@@ -30,6 +31,7 @@ _ELSEWHERE = {
 
 if TYPE_CHECKING:
     from diswm.api import collect, evaluate, export_checkpoint, import_checkpoint, load, pretrain, train, traverse
+    from diswm.bench import bench as run_bench
     from diswm.datasets import data_convert, data_info, data_preview
     from diswm.demo import demo as run_demo
     from diswm.doctor import diagnose

@@ -202,8 +202,12 @@ def env_seconds(config: TrainRun, steps: int = 100) -> float:
     return taken
 
 
-def bench(config: TrainRun, device: str) -> dict[str, Any]:
-    """What `diswm bench` prints as plain values: updates by precision, and what an agent step costs beside them, in seconds."""
+def bench(config: TrainRun | None = None, device: str = "cpu") -> dict[str, Any]:
+    """What `diswm bench` prints as plain values: updates by precision, and what an agent step costs beside them, in seconds.
+
+    Without a config at the paper's sizes.
+    """
+    config = config or TrainRun()
     lower = resolve_precision("auto", torch.device(device)) == torch.bfloat16
     speeds = {name: update_speed(config, device, name) for name in ("float32", "bfloat16") if name == "float32" or lower}  # type: ignore[arg-type]
     found: dict[str, Any] = {f"update_seconds_{name}": None for name in ("float32", "bfloat16")}
