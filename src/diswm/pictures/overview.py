@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -22,8 +21,8 @@ SCALE, EDGE, LEFT, TOP = 2, 2, 116, 20  # enlargement; pixels between frames, an
 _INK, _PAPER, _EMPTY = (27, 33, 48), (255, 255, 255), (227, 230, 235)
 
 
-def overview(worlds: Sequence[World], name: str, seed: int) -> dict[str, bytes]:
-    """The files of the gallery: <name>.md and its pictures <name>-1.png, ... and <name>-renderers.png."""
+def overview(worlds: Sequence[World], name: str, made: str) -> dict[str, bytes]:
+    """The files of the gallery: <name>.md and its pictures <name>-1.png, ... and <name>-renderers.png; ``made`` says by what and how."""
     shown = [world for world in worlds if not world.refused]
     labels = list(dict.fromkeys(strip.cell.distraction for world in shown for strip in world.strips))
     files: dict[str, bytes] = {}
@@ -35,7 +34,7 @@ def overview(worlds: Sequence[World], name: str, seed: int) -> dict[str, bytes]:
     compared = {world.task: _views(world) for world in shown if world.views}
     if compared:
         files[f"{name}-renderers.png"] = table([*RENDERERS.values(), "warp - GL, x 4"], compared)
-    files[f"{name}.md"] = _text(worlds, labels, pictures, name, seed).encode()
+    files[f"{name}.md"] = _text(worlds, labels, pictures, name, made).encode()
     return files
 
 
@@ -76,22 +75,21 @@ def table(labels: Sequence[str], rows: dict[str, list[Array | None]]) -> bytes:
     return out.getvalue()
 
 
-def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str], name: str, seed: int) -> str:
+def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str], name: str, made: str) -> str:
     lines = [
         "# Gallery",
         "",
         f"One frame of each world under each distraction, at the strength `{LEVEL}` where there are several, as an agent sees it, "
         "enlarged. Grey: the world does not show that distraction. The state is the same along a row.",
         "",
-        *(f"![{words.listing(labels[i * COLUMNS : (i + 1) * COLUMNS])}]({file})" for i, file in enumerate(pictures)),
+        *(f"![{'; '.join(labels[i * COLUMNS : (i + 1) * COLUMNS])}]({file})" for i, file in enumerate(pictures)),
         "",
         "## Renderers",
         "",
         "The same state by the ray caster (`warp`), by OpenGL as it is set here (`gl`), and by the suite's own renderer at the suite's own "
         "settings.",
         "",
-        f"![each world by each renderer]({name}-renderers.png)",
-        "",
+        *([f"![each world by each renderer]({name}-renderers.png)", ""] if any(world.views for world in worlds) else []),
         "Mean absolute difference out of 255, without distraction:",
         "",
         f"| world | drawn by | {' | '.join(f'{RENDERERS[a]}, {RENDERERS[b]}' for a, b in PAIRS)} |",
@@ -105,8 +103,5 @@ def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str
         f"- `{world.task}`, {RENDERERS[v.renderer]}: {' '.join(v.refused.split())}" for world in worlds for v in world.views if v.refused
     ]
     lines += ["", "Not drawn here:", "", *refused] if refused else []
-    lines += [
-        "",
-        f"Made by `diswm gallery --seed {seed} --out {Path(name)}.md`; `diswm gallery` writes all strengths and more frames as one page.",
-    ]
+    lines += ["", f"`diswm gallery` writes all strengths and more frames as one page. Made by {made}"]
     return "\n".join(lines) + "\n"

@@ -23,6 +23,7 @@ _STYLE = """
 .cells figure { margin: 0; padding: 12px; min-width: 0; }
 .cells img { display: block; max-width: 100%; height: auto; image-rendering: pixelated; }
 .cells figcaption { margin-top: 8px; padding-top: 8px; font-size: .86rem; }
+main > .verdict { margin-top: 20px; }
 h3 small { color: var(--muted); font-weight: 400; font-size: .88rem; }
 h3 { scroll-margin-top: 60px; } section { scroll-margin-top: 40px; }
 @media (max-width: 700px) {
@@ -34,8 +35,8 @@ RENDERERS = {"warp": "warp", "gl": "GL", "original": "the suite's own"}
 PAIRS = (("warp", "gl"), ("warp", "original"), ("gl", "original"))
 
 
-def document(worlds: Sequence[World], seed: int, version: str) -> str:
-    """The whole page."""
+def document(worlds: Sequence[World], seed: int, made: str) -> str:
+    """The whole page; ``made`` says by what and how."""
     shown = [world for world in worlds if not world.refused]
     strips = max((len(world.strips) for world in shown), default=0)
     links = "".join(f'<li><a href="#{_anchor(world)}">{esc(world.task)}</a></li>' for world in worlds)
@@ -47,7 +48,7 @@ def document(worlds: Sequence[World], seed: int, version: str) -> str:
         f'<header><p class="eyebrow">DisWM · gallery</p><h1>Worlds and what distracts in them</h1><p class="route">{route}</p></header>'
         f'<nav aria-label="Worlds"><ul><li><a href="#renderers">renderers</a></li>{links}</ul></nav>'
         f"<main>{_reading()}{renderers(worlds)}{sections}</main>"
-        f"<footer><p>Made by diswm {esc(version)}; again with <code>diswm gallery --seed {seed}</code>.</p></footer></body></html>\n"
+        f"<footer><p>Made by {esc(made)}</p></footer></body></html>\n"
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import platform
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from diswm import __version__
@@ -11,7 +14,7 @@ from diswm.data.disk import write_atomically
 from diswm.matrix import LEVELS, cells
 from diswm.pictures.overview import LEVEL, overview
 from diswm.pictures.page import document
-from diswm.pictures.worlds import World, draw_world, named
+from diswm.pictures.worlds import TASKS, World, draw_world, named
 from diswm.trainers.progress import progress
 
 MOST = 12
@@ -54,15 +57,27 @@ def draw(tasks: Sequence[str], seed: int, frames: int, levels: Sequence[str] = L
 def write_page(worlds: Sequence[World], out: Path, seed: int) -> Path:
     """Whole or not at all."""
     page = out if out.suffix.lower() in (".html", ".htm") else out / "gallery.html"
-    _write(page, document(worlds, seed, __version__).encode())
+    _write(page, document(worlds, seed, _made(worlds, seed)).encode())
     return page
 
 
 def write_overview(worlds: Sequence[World], out: Path, seed: int) -> Path:
     """The pictures first, so that the text never names one that is not there."""
-    for name, data in overview(worlds, out.stem, seed).items():
+    for name, data in overview(worlds, out.stem, f"{_made(worlds, seed)} --out {out.name}").items():
         _write(out.with_name(name), data)
     return out
+
+
+def _made(worlds: Sequence[World], seed: int) -> str:
+    """Versions, machine, date, and at the end the command."""
+    try:
+        mujoco = f", mujoco {metadata.version('mujoco')}"
+    except metadata.PackageNotFoundError:
+        mujoco = ""
+    tasks = [world.task for world in worlds]
+    named = f" --tasks {' '.join(tasks)}" if tuple(tasks) != TASKS else ""
+    machine = f"{platform.system()} {platform.machine()}"
+    return f"diswm {__version__}{mujoco}, {machine}, {datetime.date.today()}: diswm gallery --seed {seed}{named}"
 
 
 def _write(path: Path, data: bytes) -> None:
