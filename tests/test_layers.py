@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config", "evaluations"},
+    "pictures": PARTS | {"matrix", "report"},
     "datasets": {"contract", "data", "trainers"},
     "checks": PARTS | {"config", "exchange"},
     "collecting": PARTS | {"config", "build", "checks"},
@@ -56,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": PARTS
     | {
         *("config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
-        *("portable", "explorer", "settings", "bench", "runtime"),
+        *("portable", "explorer", "settings", "bench", "runtime", "pictures"),
     },
     "parsing": {"contract"},
     "settings": PARTS | {"config", "ablations", "presets", "parsing"},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "collect", "data_convert", "data_info", "data_preview", "diagnose", "evaluate", "explore", "export", "export_checkpoint",
-    "import_checkpoint", "load", "pretrain", "push", "run_bench", "run_demo", "train", "traverse", "write_report",
+    "gallery", "import_checkpoint", "load", "pretrain", "push", "run_bench", "run_demo", "train", "traverse", "write_report",
 ]  # fmt: skip
 
 # Verbs that are not in api, most of them as their own names are modules.
@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "diagnose": ("doctor", "diagnose"),
     "explore": ("explorer", "explore"),
     "export": ("portable", "export"),
+    "gallery": ("pictures", "gallery"),
     "push": ("portable", "push"),
     "run_bench": ("bench", "bench"),
     "run_demo": ("demo", "demo"),
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from diswm.demo import demo as run_demo
     from diswm.doctor import diagnose
     from diswm.explorer import explore
+    from diswm.pictures import gallery
     from diswm.portable import export, push
     from diswm.report import write_report
 

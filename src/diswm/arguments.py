@@ -67,6 +67,23 @@ class ExploreArgs:
 
 
 @dataclasses.dataclass(frozen=True)
+class GalleryArgs:
+    """Write a page (gallery.html, self-contained) with every world under every distraction, and the same states by each renderer.
+
+    Takes about 5 s a world on a free core, more where OpenGL draws. What cannot be made here is shown with the reason.
+    """
+
+    tasks: tuple[str, ...] = ()
+    """Worlds; one of each kind unless given, `all` for every task of every suite."""
+    out: Path = Path("gallery")
+    """An .html file or a folder; an .md file gets one frame each, at one strength, as PNG files beside it."""
+    seed: int = 0
+    """Everything that is drawn follows from it."""
+    frames: int = 4
+    """Frames of each world under each distraction."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ImportArgs:
     """Turn the weights of the authors' release into a run: a video model, with actor.pt an agent. Either serves as --teacher.
 

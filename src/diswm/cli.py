@@ -22,6 +22,7 @@ from diswm.arguments import (
     EvaluateArgs,
     ExploreArgs,
     ExportArgs,
+    GalleryArgs,
     ImportArgs,
     OnnxArgs,
     PushArgs,
@@ -43,6 +44,7 @@ VERBS = {
     "export": "write a run as ONNX, safetensors and a model card",
     "push": "export a run to a model hub",
     "explore": "write and open a page to play with: a slider for each dimension of the code",
+    "gallery": "every world under every distraction, and by every renderer, as one page of pictures",
     "bench": "how fast this machine trains, how near that is to its limit, and what holds it back",
     "import-checkpoint": "turn the weights of the authors' release into a run",
     "export-checkpoint": "write a run's weights as the authors' release has them",
@@ -94,7 +96,7 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo, "data": _data,
-        "export": _export, "push": _push, "explore": _explore, "bench": _bench,
+        "export": _export, "push": _push, "explore": _explore, "gallery": _gallery, "bench": _bench,
         "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
@@ -202,6 +204,14 @@ def _explore(args: list[str]) -> int:
     from diswm import explorer
 
     print(explorer.explore(parsed.run, parsed.other, out=parsed.out, videos=parsed.videos, show=parsed.show))
+    return 0
+
+
+def _gallery(args: list[str]) -> int:
+    parsed = parse(GalleryArgs, "gallery", args)
+    from diswm import pictures
+
+    print(pictures.gallery(parsed.tasks, out=parsed.out, seed=parsed.seed, frames=parsed.frames))
     return 0
 
 

@@ -259,6 +259,20 @@ def test_what_would_not_be_seen_is_refused(task: str, text: str) -> None:
         make(task, [text], renderer="gl")
 
 
+@pytest.mark.usefixtures("warp")
+def test_a_height_field_that_no_geom_shows_hides_nothing() -> None:
+    # All of quadruped's tasks have quadruped_escape's height field in the model; in quadruped_walk nothing is made of it.
+    pictures = {}
+    for text in ("none", "background:noise", "texture:dots"):
+        env = make("quadruped_walk", [text], renderer="warp")
+        pictures[text], _ = env.reset(seed=1)
+        env.close()
+    sky, floor = slice(0, 10), slice(50, 64)  # rows of the picture; with a background the floor is half see-through
+    for rows, text in ((sky, "background:noise"), (floor, "texture:dots")):
+        assert (pictures[text] != pictures["none"]).any(axis=-1)[rows].mean() > 0.9, text
+    assert np.array_equal(pictures["texture:dots"][sky], pictures["none"][sky])
+
+
 def test_info_tells_what_is_drawn(renderer: str) -> None:
     env = make("walker_walk", ALL, renderer=renderer)
     env.reset(seed=5)

@@ -93,6 +93,20 @@ def test_gl_gives_the_pixels_of_dm_control() -> None:
     hand.physics.free()
 
 
+@pytest.mark.usefixtures("gl")
+def test_the_original_is_drawn_by_dm_control_at_its_own_settings() -> None:
+    env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN, shadow_size=64), 0)
+    env.reset(seed=4)
+    kept = env.scene.original()
+    env.step(np.ones(6, np.float32))  # moves on: what is kept is the state of then
+    env.close()
+    hand = by_hand("walker", "walk", seed=4)
+    expected = hand.physics.render(64, 64, camera_id=0)
+    hand.physics.free()
+    assert "shadow map 2048" in kept.by
+    assert np.array_equal(kept.draw(), expected)
+
+
 @pytest.mark.usefixtures("warp", "gl")
 @pytest.mark.parametrize("task", ["walker_walk", "finger_turn_easy", "cartpole_swingup", "swimmer_swimmer6"])
 def test_the_two_renderers_agree_on_what_is_where(task: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import numpy as np
@@ -115,6 +116,14 @@ def _effect(layer: Layer, scene: Any) -> Effect:
     return Backdrop(layer, scene) if isinstance(layer, BackgroundConfig) else Print(layer, scene)
 
 
+def refusal(scene: Any, kinds: Collection[str]) -> str:
+    """Why a scene cannot be shown under distractions of these kinds; empty where it can."""
+    missing = sorted(set(kinds) - scene.shows)
+    if not missing:
+        return ""
+    return f"This task, drawn by {scene.renderer}, cannot show the distraction {missing[0]}. Leave it out, or choose another task."
+
+
 class Distracted(SceneWrapper):
     """Distracts a scene by a plan. The values move below the action repeat, as in the released code and in the suite.
 
@@ -125,11 +134,8 @@ class Distracted(SceneWrapper):
     def __init__(self, scene: Paintable, plan: Plan):
         super().__init__(scene)
         self.plan = plan
-        missing = sorted(plan.kinds() - scene.shows)
-        if missing:
-            raise DiswmError(
-                f"This task, drawn by {scene.renderer}, cannot show the distraction {missing[0]}. Leave it out, or choose another task."
-            )
+        if why := refusal(scene, plan.kinds()):
+            raise DiswmError(why)
         self._own = scene.palette()
         self._paints = "colour" in plan.kinds()
         self._walks: dict[ColourConfig, ColourWalk] = {}

@@ -11,6 +11,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs.factors import MATERIALS
+from diswm.envs.originals import Original, by_dm_control
 from diswm.envs.render import MEND_GL, make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import FLOOR, backdrops, posed
@@ -86,6 +87,10 @@ class SuiteScene:
             return self._renderer.draw()
         with posed(self._model, self._data, self._camera, self._distance, look):
             return self._renderer.draw(look)
+
+    def original(self) -> Original:
+        """The current state, to be drawn by dm_control itself."""
+        return by_dm_control(self._model, self._data, self._camera, self.image_size)
 
     def camera_axes(self) -> Array:
         """The camera's right, up and back in the world, columns of (3, 3)."""

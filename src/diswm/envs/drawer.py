@@ -5,6 +5,7 @@ Here on metaworld's tasks drawer-open-v3 and drawer-close-v3. Importing this mod
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from diswm.contract import Array, DiswmError
 from diswm.envs import patterns
+from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.render import make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import Surface, posed
@@ -72,6 +74,7 @@ class DrawerScene:
         self._ids = [self._model.material(name).id for name in self.materials]
         self.image_size = image_size
         self._place_camera()
+        self._reflectance = self._model.mat_reflectance.copy()
         self._model.mat_reflectance[:] = 0.0  # invisible from above, and each face that reflects takes OpenGL another picture
         self._observation = np.zeros(39)
         # A texel of the table is about a pixel of the picture.
@@ -108,6 +111,12 @@ class DrawerScene:
             return self._renderer.draw()
         with posed(self._model, self._data, 0, HEIGHT, look):
             return self._renderer.draw(look)
+
+    def original(self) -> Original:
+        """The current state, to be drawn as metaworld does, reflections and all, by the published camera."""
+        model = copy.copy(self._model)
+        model.mat_reflectance[:] = self._reflectance
+        return by_gymnasium("metaworld", model, self._data, self.image_size, self.image_size, 0)
 
     def camera_axes(self) -> Array:
         """The camera's right, up and back in the world, columns of (3, 3)."""

@@ -184,7 +184,10 @@ class CameraConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LightConfig:
-    """How a scene is lit: its lights lean over by an angle, towards an azimuth, and are brighter or darker."""
+    """How a scene is lit: its lights lean over by an angle, towards an azimuth, and are brighter or darker.
+
+    MuJoCo's headlight, which goes with the camera, stays as it is: where it gives most of the light, as in cheetah, little changes.
+    """
 
     kind: ClassVar[str] = "light"
     scale: float = LEVELS["easy"]

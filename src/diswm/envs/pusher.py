@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from diswm.contract import Array, DiswmError
+from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.render import make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import posed
@@ -70,6 +71,11 @@ class PusherScene:
         with posed(self._model, self._data, 0, DISTANCE, look):
             large = Image.fromarray(self._renderer.draw(look))
         return np.array(large.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC))
+
+    def original(self) -> Original:
+        """The current state, to be drawn by Gymnasium as the release has it: large, and made smaller."""
+        camera = {"trackbodyid": -1, "distance": DISTANCE, "elevation": -90.0, "lookat": np.array(LOOK_AT)}
+        return by_gymnasium("Gymnasium", self._model, self._data, 480, self.image_size, camera)
 
     def camera_axes(self) -> Array:
         """The camera's right, up and back in the world, columns of (3, 3)."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -78,13 +78,11 @@ class GLRenderer:
         self.name = f"gl-{backend}"
         self._gl: Any = None
         self._model, self._data, self._size, self._surface = model, data, size, surface
-        # Read when the context is made. A frame buffer no larger than the picture is cheaper to clear; the pixels are the same.
-        model.vis.quality.shadowsize = shadow_size
-        model.vis.global_.offwidth = model.vis.global_.offheight = size
         try:
             self._gl = _context_class(backend)(size, size)
             self._gl.make_current()
-            self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+            with _settings(model, shadow_size, size):
+                self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
             mend = "apt-get install libosmesa6" if backend == "osmesa" else MEND_GL
             raise DiswmError(f"OpenGL through {backend} fails ({error}). {mend}   or, without GL: {MEND_WARP}") from error
@@ -184,6 +182,19 @@ class GLRenderer:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
+
+
+@contextlib.contextmanager
+def _settings(model: Any, shadow_size: int, size: int) -> Iterator[None]:
+    """Settings that are read when a context is made; afterwards the model has its own again. A frame buffer no larger than the picture
+    is cheaper to clear; the pixels are the same."""
+    quality, buffer = model.vis.quality, model.vis.global_
+    before = quality.shadowsize, buffer.offwidth, buffer.offheight
+    quality.shadowsize, buffer.offwidth, buffer.offheight = shadow_size, size, size
+    try:
+        yield
+    finally:
+        quality.shadowsize, buffer.offwidth, buffer.offheight = before
 
 
 def _close_at_exit(renderer: weakref.ref[GLRenderer]) -> None:

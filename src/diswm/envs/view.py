@@ -121,6 +121,9 @@ def backdrops(model: Any) -> frozenset[str]:
 
     A wall called background (manipulator, stacker) hides the sky, a height field (quadruped_escape) sky and floor.
     """
+    import mujoco
+
     walled = any(model.geom(i).name == "background" for i in range(model.ngeom))
-    found = {"background"} if sky_texture(model) >= 0 and not walled and not model.nhfield else set()
-    return frozenset(found | ({"texture"} if floor_texture(model) >= 0 and not model.nhfield else set()))
+    rough = bool((model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD).any())  # quadruped_walk has the field, but no geom of it
+    found = {"background"} if sky_texture(model) >= 0 and not walled and not rough else set()
+    return frozenset(found | ({"texture"} if floor_texture(model) >= 0 and not rough else set()))

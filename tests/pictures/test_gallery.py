@@ -1,0 +1,91 @@
+"""The page of the gallery stands alone and says what it shows; the pictures for documents; the verb."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diswm
+from diswm import matrix
+from diswm.cli import main
+from diswm.pictures import writing
+from diswm.pictures.page import document, sheet
+from diswm.pictures.worlds import View, World
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three distractions instead of all: one without and two with strengths, of which the toy refuses one."""
+    rows = {"none": ("none",), "colours": ("colour:{level}",), "light": ("light:{level}",)}
+    monkeypatch.setattr(matrix, "_ROWS", rows)
+
+
+@pytest.mark.usefixtures("few")
+def test_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
+    page = diswm.gallery(["toy", "gym/Nowhere-v0"], out=tmp_path / "shown", frames=2)
+    assert page == tmp_path / "shown" / "gallery.html"
+    assert [file.name for file in page.parent.iterdir()] == ["gallery.html"]
+    text = page.read_text()
+    assert text.count("<img ") == 1 + 3, "none and three strengths of colours"
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
+    assert "<script" not in text
+    assert text.count("cannot show the distraction light") == 1
+    assert "Nothing to compare: numpy alone draws this world." in text
+    assert re.search(r"Not made here: There is no Gymnasium environment &#x27;Nowhere-v0&#x27;", text)
+    data = re.findall(r'src="data:image/webp;base64,([^"]+)" width="262" height="128" alt="([^"]*)"', text)
+    assert [alt for _, alt in data] == ["none", "colours easy", "colours medium", "colours hard"]
+    assert Image.open(io.BytesIO(base64.b64decode(data[0][0]))).size == (2 * 64 + 3, 64)
+
+
+def test_frames_stand_in_a_grid_pixel_by_pixel() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3), dtype=np.uint8)
+    data, size = sheet(frames)
+    assert size == (13, 13), "two by two of 5 pixels, 3 between"
+    found = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    for index, frame in enumerate(frames):
+        row, column = divmod(index, 2)
+        assert np.array_equal(found[8 * row :, 8 * column :][:5, :5], frame)
+    assert sheet(frames[:3])[1] == (3 * 5 + 2 * 3, 5)
+
+
+def test_renderers_stand_side_by_side_and_one_may_be_missing() -> None:
+    black, grey = np.zeros((1, 8, 8, 3), np.uint8), np.full((1, 8, 8, 3), 12, np.uint8)
+    views = (View("warp", "warp", black), View("gl", "gl-egl", grey), View("original", "dm_control", None, "no <OpenGL> here"))
+    text = document([World("walker_walk", "warp", (), views)], 0, "a test")
+    assert "12.0 of 255 from warp" in text
+    assert "no &lt;OpenGL&gt; here" in text
+    assert text.count("<img ") == 3, "two renderers and their difference"
+
+
+@pytest.mark.usefixtures("few")
+def test_pictures_for_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "gallery.md"
+    assert main(["gallery", "--tasks", "toy", "gym/Nowhere-v0", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gallery-1.png", "gallery.md"]
+    text = out.read_text()
+    assert "![none; colours; light](gallery-1.png)" in text
+    assert "renderers.png" not in text, "the toy has but one"
+    assert "- `gym/Nowhere-v0`: There is no Gymnasium environment" in text
+    assert "diswm gallery --seed 0 --tasks toy gym/Nowhere-v0 --out gallery.md" in text
+
+
+def test_it_is_refused_in_words_and_broken_off_without_a_trace(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "There is no task 'toi'" in refused("gallery", "--tasks", "toi")
+    assert "--frames" in refused("gallery", "--tasks", "toy", "--frames", "0")
+
+    def stop(*_: object) -> World:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "draw_world", stop)
+    assert main(["gallery", "--tasks", "toy"]) == 130
+    assert list(tmp_path.iterdir()) == []
