@@ -41,17 +41,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
+    "factorsets": PARTS | {"config"},
+    "scoring": PARTS | {"config", "build", "explorer", "factorsets", "runtime"},
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config", "evaluations"},
     "datasets": {"contract", "data", "trainers"},
     "checks": PARTS | {"config", "exchange"},
-    "api": PARTS | {"config", "methods", "ablations", "build", "checks", "datasets", "exchange", "evaluations", "matrix", "runtime"},
+    "api": PARTS
+    | {"config", "methods", "ablations", "build", "checks", "datasets", "exchange", "evaluations", "factorsets", "matrix", "runtime"},
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),
     "cli": PARTS
     | {
         *("config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
-        *("portable", "explorer", "settings", "bench", "runtime"),
+        *("portable", "explorer", "settings", "bench", "runtime", "factorsets", "scoring"),
     },
     "parsing": {"contract"},
     "settings": PARTS | {"config", "ablations", "presets", "parsing"},
