@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
-    "factorsets": PARTS | {"config"},
+    "factorsets": PARTS | {"config", "runtime"},
     "scoring": PARTS | {"config", "build", "explorer", "factorsets", "runtime"},
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config", "evaluations"},

@@ -28,7 +28,7 @@ from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.factorsets import prober
 from diswm.matrix import evaluate_matrix
 from diswm.methods import check_terms
-from diswm.runtime import prepare
+from diswm.runtime import prepare, versions
 from diswm.trainers import media
 from diswm.trainers.checkpoint import last_checkpoint
 from diswm.trainers.collect import collect as run_collect
@@ -67,7 +67,7 @@ def collect(config: CollectRun) -> bool:
         "action_repeat": config.env.action_repeat,
         "frames_per_row": config.env.action_repeat,
         "seed": config.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "distraction": distraction,
     }
     with VideoWriter(config.out, manifest) as writer:
@@ -84,18 +84,6 @@ def _actor_for(config: CollectRun, env: Env) -> Dreamer:
     advice = "Choose an agent of this task, or --collect.policy random."
     check_actions(config.collect.policy, agent, config.env.task, env, advice)
     return agent
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    found = {}
-    for name in ("diswm", "numpy", "mujoco", "dm_control", "metaworld", "mujoco-warp"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def pretrain(config: PretrainRun) -> bool:

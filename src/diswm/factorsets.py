@@ -18,6 +18,7 @@ from diswm.data.factorset import INDEPENDENT, ROWS, FactorSet, read_set
 from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.envs.posing import FactorWorld, world_of
 from diswm.model.world import WorldModel
+from diswm.runtime import versions
 from diswm.trainers.probe import Probe
 from diswm.trainers.progress import console, progress
 from diswm.trainers.run import Run
@@ -79,6 +80,7 @@ def _about(world: FactorWorld, config: envs.EnvConfig, values: Array, seed: int)
         "action_repeat": 1,
         "frames_per_row": 1,
         "seed": seed,
+        "versions": versions(),
         "distraction": colours | {"distractions": list(config.distractions)},
         INDEPENDENT: {
             "world": world.world,

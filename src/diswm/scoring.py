@@ -31,8 +31,9 @@ from diswm.trainers.seeds import generator
 FILE = "metrics.json"
 PROBES = ("mcc", "ridge_r2")
 """What may be said of frames whose factors move together, and of an embedding that is no code."""
-_EPISODES, _EACH = 64, 16
-"""Episodes of videos that are looked at, and frames of each."""
+_EPISODES, _EACH, _EVERY = 64, 16, 4
+"""Episodes of videos that are looked at, and frames of each; an agent plays fewer, of which one frame in so many is taken."""
+_PLAYED = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _on_policy(folder: Path, head: dict[str, Any], encoder: Any, drawn: Sequence
 
 def _of_agent(folder: Path) -> tuple[Array, dict[str, Array], int, str]:
     head = read_config(folder)
-    frames = of_agent(from_dict(TrainRun, head["config"]), load(folder))
+    frames = of_agent(from_dict(TrainRun, head["config"]), load(folder), _PLAYED, _EACH * _EVERY, _EVERY)
     return frames.image, frames.factors, frames.group, frames.source
 
 
