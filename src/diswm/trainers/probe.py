@@ -22,6 +22,8 @@ from diswm.trainers.seeds import generator
 CHEAP = ("mig", "mcc", "ridge_r2", "gaussian_total_correlation", "active_units")
 PLAIN = ("mcc", "ridge_r2")
 """Of an embedding that is no code."""
+FEWEST = 100
+"""Labelled frames, as `metrics.disentangle` wants."""
 MARGIN = 0.05
 """By which a probe must have changed before it is called a change."""
 
@@ -92,6 +94,10 @@ class Probe:
         _scorer()  # what it loads is loaded before the clock runs
         self.run, self.encoder, self.config, self.seed = run, encoder, config, seed
         self.given = given.first(config.points)
+        if len(self.given.image) < FEWEST:
+            raise DiswmError(
+                f"{len(self.given.image)} labelled frames are too few to score a code on: at least {FEWEST} are needed (--probe.points)."
+            )
         self.names = CHEAP if getattr(encoder, "noise_size", 0) else PLAIN
         self.teacher_code = codes_of(teacher, self.given.image) if teacher is not None else None
         self._state: dict[str, Any] = {"at": -1, "first": None, "seconds": spent, "last": 0.0, "left_out": 0, "warned": False}
