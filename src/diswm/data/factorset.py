@@ -112,7 +112,7 @@ def read_set(folder: Path | str) -> FactorSet:
         warnings.simplefilter("ignore", UserWarning)
         videos = Videos(folder, length=1, ram_bytes=_RAM)
     if videos.skipped:
-        raise DiswmError(f"{folder}: {videos.skipped[0][0]}: {videos.skipped[0][1]} Draw the set again.")
+        raise DiswmError(f"{videos.skipped[0][0]}: {videos.skipped[0][1]} Draw the set again with `diswm factors`.")
     parts = [videos.episode(i) for i in range(videos.episodes)]
     labels = {name.removeprefix(FACTOR_PREFIX): np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "image"}
     found, values = pick(drawn, labels)

@@ -26,6 +26,8 @@ PAINTED = {"table": ("table",), "arm": ("uar", "ua", "ef", "sp", "fa", "sl", "e1
 DISTANCE, LOOK_AT = 2.0, (0.0, -0.5, 0.2)  # of a camera that looks straight down
 PLACED = {"x": (0.1, 0.8), "y": (-0.6, 0.2)}
 """Where object and goal lie in a set of labelled frames, metres: the part of the table that the arm reaches."""
+RANGES = {"r_shoulder_lift_joint": (-0.52, 0.4)}
+"""Further down (to 1.4) the gripper would be in the table unless the elbow is bent to match: two joints that are not independent."""
 OVERSAMPLE = 3  # drawn so much larger, then averaged: the ray caster has no smoothed edges, and the tip of the arm is thin
 
 
@@ -108,8 +110,9 @@ class PusherPose:
     def __init__(self, model: Any, data: Any):
         self._model, self._data = model, data
         joints = [model.joint(i) for i in range(7)]
+        ranges = {joint.name: tuple(map(float, joint.range)) for joint in joints} | RANGES
         self.factors = (
-            *(Varied(f"joint.{joint.name}", "continuous", *map(float, joint.range), "joints", i) for i, joint in enumerate(joints)),
+            *(Varied(f"joint.{joint.name}", "continuous", *ranges[joint.name], "joints", i) for i, joint in enumerate(joints)),
             *(Varied(f"{name}.{axis}", "continuous", *PLACED[axis], name, i) for name in ("object", "goal") for i, axis in enumerate("xy")),
         )
         self.fixed: dict[str, str] = {}
