@@ -84,7 +84,7 @@ def _about(world: FactorWorld, config: envs.EnvConfig, values: Array, seed: int)
         "distraction": colours | {"distractions": list(config.distractions)},
         INDEPENDENT: {
             "world": world.world,
-            "drawn": [one._asdict() for one in world.factors],
+            "drawn": [dataclasses.asdict(one) for one in world.factors],
             "fixed": world.fixed,
             "note": world.note,
             "seen": {name: round(share, 3) for name, share in world.seen.items()},

@@ -7,8 +7,9 @@ picture can tell is a factor: velocities are none, nor is a forward position tha
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,7 +20,8 @@ Kind = Literal["continuous", "angle", "discrete"]
 DEPTH = 0.01  # metres by which bodies may overlap, as those of a soft simulator do
 
 
-class Varied(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Varied:
     """One scalar factor: uniform from ``low`` to ``high``; an angle comes round, from ``high`` to ``low``."""
 
     name: str
@@ -83,7 +85,8 @@ class SuitePose:
         name, kind, address = str(model.joint(i).name), int(model.jnt_type[i]), int(model.jnt_qposadr[i])
         hinge, slide = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
         column = f"joint.{name}"
-        own = _RANGES.get((domain, name)) or (tuple(map(float, model.jnt_range[i])) if model.jnt_limited[i] else None)
+        low, high = map(float, model.jnt_range[i])
+        own = _RANGES.get((domain, name)) or ((low, high) if model.jnt_limited[i] else None)
         if address == self._height:
             return None  # the clearance
         if kind == hinge and own is None:

@@ -6,7 +6,7 @@ What the picture does not show is no factor: each candidate is moved in a few fr
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class FactorWorld:
             raise DiswmError(f"{config.task}: the factors of Gymnasium's worlds are not known here. Name another task.")
         self.task, self.world = config.task, world_of(config.task)
         phase = config.plan().phases[0]
-        self.scene: Any = open_scene(config)[0]
+        self.scene = cast(Any, open_scene(config)[0])
         self._check(config, {layer.kind for layer in phase.layers} | ({"colour"} if phase.colour.colours != "none" else set()))
         self.scene.reset(*np.random.SeedSequence(0).spawn(2))
         self.renderer: str = self.scene.renderer
@@ -175,7 +175,8 @@ class FactorWorld:
 
     def _apply(self, whole: Array) -> None:
         self._pose.place(whole[: self._poses])
-        palette, look = self._own.copy(), {}
+        palette = self._own.copy()
+        look: dict[str, list[float]] = {}
         for one, value in zip(self._all[self._poses :], whole[self._poses :], strict=True):
             kind = one.name.partition(".")[0]
             if kind == "colour":

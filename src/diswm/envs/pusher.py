@@ -110,7 +110,8 @@ class PusherPose:
     def __init__(self, model: Any, data: Any):
         self._model, self._data = model, data
         joints = [model.joint(i) for i in range(7)]
-        ranges = {joint.name: tuple(map(float, joint.range)) for joint in joints} | RANGES
+        ranges: dict[str, tuple[float, float]] = {joint.name: (float(joint.range[0]), float(joint.range[1])) for joint in joints}
+        ranges |= RANGES
         self.factors = (
             *(Varied(f"joint.{joint.name}", "continuous", *ranges[joint.name], "joints", i) for i, joint in enumerate(joints)),
             *(Varied(f"{name}.{axis}", "continuous", *PLACED[axis], name, i) for name in ("object", "goal") for i, axis in enumerate("xy")),

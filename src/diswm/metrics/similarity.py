@@ -26,7 +26,7 @@ def linear_cka(a: Any, b: Any) -> float:
 def matched(a: Any, b: Any) -> float:
     """Mean |correlation| of the dimensions of ``b`` that vary, each with its own partner in ``a``, under the best one-to-one match."""
     strength = np.abs(_correlations(a, b))
-    alive = _centred(b).any(0)
+    alive: Array = np.any(_centred(b), axis=0)
     if not alive.any():
         return 0.0
     rows, columns = linear_sum_assignment(strength, maximize=True)

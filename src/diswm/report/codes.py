@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _part(part: dict[str, Any], title: str, lead: str) -> str:
     return f'<h3>{title}</h3><p class="lead">{esc(part.get("source", ""))}. {lead}</p>{_table(heads, scores)}{_table(more, each)}{notes}'
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     head = "".join(f'<th scope="col"{"" if i == 0 else " class=num"}>{name}</th>' for i, name in enumerate(heads))
     body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td class=num>{cell}</td>" for cell in row[1:])}</tr>' for row in rows)
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
