@@ -23,7 +23,7 @@ from diswm.explorer.carriers import correlations
 from diswm.explorer.frames import of_agent
 from diswm.factorsets import POINTS, env_of, set_for
 from diswm.runtime import prepare
-from diswm.trainers.probe import codes_of, scores
+from diswm.trainers.probe import codes_of, score_names, scores
 from diswm.trainers.progress import console, progress
 from diswm.trainers.run import read_config, write_json
 from diswm.trainers.seeds import generator
@@ -31,6 +31,8 @@ from diswm.trainers.seeds import generator
 FILE = "metrics.json"
 PROBES = ("mcc", "ridge_r2")
 """What may be said of frames whose factors move together, and of an embedding that is no code."""
+FITTING = 8
+"""Frames a number of the code, half of them to fit on, below which linear probes fit noise."""
 _EPISODES, _EACH, _EVERY = 64, 16, 4
 """Episodes of videos that are looked at, and frames of each; an agent plays fewer, of which one frame in so many is taken."""
 _PLAYED = 24
@@ -97,12 +99,15 @@ def score(
 
 def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: int) -> dict[str, Any]:
     """All scores: those from classes with angles as classes, linear ones with angles as sine and cosine."""
-    whole, discrete = given.for_scores()
-    rows, notes = scores(codes, whole, discrete, generator(seed, "metrics"), reps=reps, names=[one.name for one in given.drawn])
-    rows = [] if plain else [row for row in rows if row["name"] not in PROBES]
-    linear, _ = scores(codes, *given.for_probes(), generator(seed, "metrics"), only=PROBES, reps=reps)
+    rows: list[dict[str, Any]] = []
     if plain:
-        notes.append(f"this encoder has no code but an embedding of {codes.shape[1]:,} numbers: only linear probes mean something of it")
+        notes = [f"this encoder has no code but an embedding of {codes.shape[1]:,} numbers: only linear probes mean something of it"]
+    else:
+        only, names = [name for name in score_names() if name not in PROBES], [one.name for one in given.drawn]
+        rows, notes = scores(codes, *given.for_scores(), generator(seed, "metrics"), only=only, reps=reps, names=names)
+    if len(codes) < FITTING * codes.shape[1]:
+        notes.append(f"{len(codes):,} frames are few for {codes.shape[1]:,} numbers: probes fit noise, so read them beside chance")
+    linear, _ = scores(codes, *given.for_probes(), generator(seed, "metrics"), only=PROBES, reps=reps)
     return {
         "points": len(codes),
         "rows": rows + linear,

@@ -75,9 +75,9 @@ def _markdown(found: dict[str, Any]) -> list[str]:
                 f"| {row['name']} | {words.number(row['value'])} | {_ends(row)} | {words.number(row.get('null'))} | {_nearest(row)} |"
                 for row in part["factors"]
             ]
-        lines += ["", *(f"- {note}" for note in part["notes"])]
+        lines += ["", *(f"- {note}" for note in part["notes"]), ""]
     fixed = [f"- {name}: {why}" for name, why in (found.get("fixed") or {}).items()]
-    return [*lines, "", "## Not varied", "", *([f"- {found['note']}"] if found.get("note") else []), *fixed]
+    return [*lines, "## Not varied", "", *([f"- {found['note']}"] if found.get("note") else []), *fixed]
 
 
 def _lead(name: str, part: dict[str, Any]) -> str:

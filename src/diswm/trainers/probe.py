@@ -54,7 +54,7 @@ def scores(
     codes: Array, factors: Array, discrete: Array, rng: np.random.Generator, *, names: Sequence[str] | None = None, **options: Any
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows of `metrics.disentangle.disentanglement` as plain values, and what it warned of. DiswmError for what cannot be scored."""
-    disentanglement = _scorer()
+    disentanglement = _scorer().disentanglement
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -67,10 +67,16 @@ def scores(
 
 def _scorer() -> Any:
     try:
-        from diswm.metrics.disentangle import disentanglement
+        from diswm.metrics import disentangle
     except ImportError as error:
         raise DiswmError(f"{error}.") from error
-    return disentanglement
+    return disentangle
+
+
+def score_names() -> list[str]:
+    """All scores of `metrics.disentangle`. DiswmError where the extra `metrics` is not installed."""
+    found: list[str] = _scorer().names()
+    return found
 
 
 class Probe:
