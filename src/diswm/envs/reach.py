@@ -18,7 +18,7 @@ _CLOSE, _STEPS, _DAMPING = 1e-3, 60, 1e-3  # metres (and radians); Newton steps;
 class DrawerPose:
     """What an episode varies and what the actions move. The hand keeps pointing down, as the simulator's own control holds it."""
 
-    note = "the camera looks straight down: the hand's height shows as its size alone"
+    note = "the camera looks straight down: the hand's height shows as its size alone; the goal's green dot stays where it is"
 
     def __init__(self, model: Any, data: Any, places: tuple[float, float]):
         self._model, self._data = model, data
