@@ -66,7 +66,9 @@ def test_help_shows_every_setting(verb: str, config: Any, capsys: pytest.Capture
     assert ("[--task TASK]" in out) == hasattr(config, "env")
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "traverse", "report", "demo", "doctor", "import-checkpoint", "export-checkpoint"])
+@pytest.mark.parametrize(
+    "verb", ["evaluate", "factors", "metrics", "traverse", "report", "demo", "doctor", "import-checkpoint", "export-checkpoint"]
+)
 def test_help_of_small_verbs(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([verb, "--help"])

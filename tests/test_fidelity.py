@@ -229,7 +229,7 @@ def traced(out: Path, seed: int) -> Traces:
     def stepped(self: Rollout, action: np.ndarray) -> Any:
         taken = step(self, action)
         found.frames.append(self.image.copy())
-        found.colours.append(np.concatenate(list(self.env.scene.factors().values())))  # type: ignore[attr-defined]
+        found.colours.append(np.concatenate([value for name, value in self.env.scene.factors().items() if "colour" in name]))  # type: ignore[attr-defined]
         return taken
 
     def sampled(self: Replay, *args: Any) -> Any:

@@ -41,15 +41,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "released"},
     "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
+    "factorsets": PARTS | {"config", "runtime"},
+    "scoring": PARTS | {"config", "build", "explorer", "factorsets", "runtime"},
     "evaluations": PARTS | {"config"},
     "matrix": PARTS | {"config", "evaluations"},
     "pictures": PARTS | {"matrix", "report"},
     "datasets": {"contract", "data", "trainers"},
     "checks": PARTS | {"config", "exchange"},
-    "collecting": PARTS | {"config", "build", "checks"},
+    "collecting": PARTS | {"config", "build", "checks", "runtime"},
     "api": PARTS
     | {
-        *("config", "methods", "ablations", "build", "checks", "collecting", "datasets", "exchange", "evaluations", "matrix"),
+        *("config", "methods", "ablations", "build", "checks", "collecting", "datasets", "exchange", "evaluations", "factorsets", "matrix"),
         "runtime",
     },
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
@@ -57,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": PARTS
     | {
         *("config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
-        *("portable", "explorer", "settings", "bench", "runtime", "pictures"),
+        *("portable", "explorer", "settings", "bench", "runtime", "pictures", "factorsets", "scoring"),
     },
     "parsing": {"contract"},
     "settings": PARTS | {"config", "ablations", "presets", "parsing"},

@@ -92,6 +92,7 @@ def test_every_verb_is_a_function() -> None:
     from diswm.cli import VERBS
 
     functions = {"report": "write_report", "demo": "run_demo", "doctor": "diagnose", "data": "data_info", "bench": "run_bench"}
+    functions |= {"factors": "draw_factors", "metrics": "score"}
     for verb in VERBS:
         assert callable(getattr(diswm, functions.get(verb, verb.replace("-", "_"))))
     with pytest.raises(AttributeError, match="no attribute 'fly'"):

@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "collect", "data_convert", "data_info", "data_preview", "diagnose", "evaluate", "explore", "export", "export_checkpoint",
-    "gallery", "import_checkpoint", "load", "pretrain", "push", "run_bench", "run_demo", "train", "traverse", "write_report",
+    "collect", "data_convert", "data_info", "data_preview", "diagnose", "draw_factors", "evaluate", "explore", "export",
+    "export_checkpoint", "gallery", "import_checkpoint", "load", "pretrain", "push", "run_bench", "run_demo", "score", "train", "traverse",
+    "write_report",
 ]  # fmt: skip
 
 # Verbs that are not in api, most of them as their own names are modules.
 _ELSEWHERE = {
     "diagnose": ("doctor", "diagnose"),
+    "draw_factors": ("factorsets", "draw_factors"),
     "explore": ("explorer", "explore"),
     "export": ("portable", "export"),
     "gallery": ("pictures", "gallery"),
     "push": ("portable", "push"),
     "run_bench": ("bench", "bench"),
     "run_demo": ("demo", "demo"),
+    "score": ("scoring", "score"),
     "write_report": ("report", "write_report"),
     **{name: ("datasets", name) for name in ("data_convert", "data_info", "data_preview")},
 }
@@ -37,9 +40,11 @@ if TYPE_CHECKING:
     from diswm.demo import demo as run_demo
     from diswm.doctor import diagnose
     from diswm.explorer import explore
+    from diswm.factorsets import draw_factors
     from diswm.pictures import gallery
     from diswm.portable import export, push
     from diswm.report import write_report
+    from diswm.scoring import score
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ from diswm.datasets import converting, unpacking
 from diswm.envs.vector import InProcess
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
+from diswm.factorsets import prober
 from diswm.matrix import evaluate_matrix
 from diswm.methods import check_terms
 from diswm.runtime import prepare
@@ -65,7 +66,12 @@ def pretrain(config: PretrainRun) -> bool:
     try:
         _say(run, learner)
         before = run.counters.updates
-        done = run_pretrain(run, learner, videos, c, config.seed)
+        try:
+            probe = prober(run, learner.world, config)
+        except DiswmError:
+            run.discard()
+            raise
+        done = run_pretrain(run, learner, videos, c, config.seed, probe)
         if done and (run.counters.updates > before or not (run.folder / "media" / "prediction.npz").exists()):
             media.look(run.folder, learner, videos.sample(generator(config.seed, "media"), 6, c.length))
     finally:
@@ -130,7 +136,8 @@ def train(config: TrainRun) -> bool:
         _say(run, agent)
         distilled = teacher if "distill" in config.weights else None
         try:
-            trainer = Trainer(run, agent, env, config.train, config.seed, teacher=distilled, evaluate=stages.seen)
+            probe = prober(run, agent.world, config, distilled)
+            trainer = Trainer(run, agent, env, config.train, config.seed, teacher=distilled, evaluate=stages.seen, probe=probe)
         except DiswmError:
             run.discard()
             raise

@@ -24,6 +24,51 @@ class EvaluateArgs:
 
 
 @dataclasses.dataclass(frozen=True)
+class FactorsArgs:
+    """Draw a set of labelled frames in which every factor is independent: pose, places, colours, camera. Nothing is stepped.
+
+    What a picture does not show is fixed, and the manifest says why. `diswm metrics` scores codes on such a set.
+    """
+
+    task: Annotated[str, "positional"]
+    """toy, a task of the dm_control suite, pusher, drawer_open or drawer_close."""
+    n: int = 5_000
+    """Frames."""
+    out: Path | None = None
+    """Folder to write, factors/<task> unless given. It must not be there yet."""
+    seed: int = 0
+    """Everything that is drawn follows from it: the same seed, the same bytes."""
+    distract: tuple[str, ...] = ()
+    """Whose factors are drawn too: colour:set2, camera:easy, light:medium, texture:all. Unless given colour:set1, in DrawerWorld
+    texture:all; none leaves the scene as it is."""
+    renderer: Literal["auto", "gl", "warp"] = "auto"
+    """As the data of the runs to be scored was drawn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricsArgs:
+    """Score the code of a run against true factors: metrics.json, .csv and .md, which its report shows.
+
+    All scores on frames with independent factors; on the run's own frames, apart, linear probes. Needs the extra `metrics`.
+    """
+
+    run: Annotated[Path, "positional"]
+    """Folder of a run of `diswm pretrain` or `diswm train`."""
+    factors: Path | None = None
+    """Folder of `diswm factors`, of the same world. Unless given the run's own, <run>/factors, drawn if it is not there."""
+    n: int = 5_000
+    """Frames to score on, at most, and to draw."""
+    on_policy: bool = True
+    """Also probe the run's own frames: its agent at work, or its videos."""
+    reps: int = 20
+    """Resamples for the intervals; 0: none. The time grows with it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    out: Path | None = None
+    """Where metrics.json goes; the run's own folder unless given."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TraverseArgs:
     """Decode what each dimension of a run's code changes."""
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from diswm.agents import Dreamer, WorldLearner
 from diswm.config import PretrainRun, TrainRun, flat, from_dict
 from diswm.contract import DiswmError
 from diswm.hub import WEIGHTS, local
 from diswm.methods import method
+from diswm.model.encoder import GaussianEncoder, PlainEncoder
 from diswm.model.world import ModelConfig, WorldModel
 from diswm.trainers.checkpoint import last_checkpoint, load_model, load_networks
 from diswm.trainers.run import read_config
@@ -157,6 +160,17 @@ def last_counters(folder: Path) -> dict[str, int]:
     """Steps, frames, updates and episodes at the last checkpoint."""
     found: dict[str, int] = json.loads((checkpoint(folder) / "state.json").read_text())["state"]["counters"]
     return found
+
+
+def load_encoder(folder: Path, device: str) -> torch.nn.Module:
+    """The encoder of a run alone, frozen; a run without decoder or dynamics does as well. DiswmError where it does not fit."""
+    found = read_config(folder)
+    model = from_dict(TrainRun if found["kind"] == "train" else PretrainRun, found["config"]).model
+    weights = networks(folder).get("world", {})
+    encoder = GaussianEncoder(model.z_dim, model.depth) if model.encoder == "gaussian" else PlainEncoder(model.depth)
+    with _fitting(folder):
+        encoder.load_state_dict({name.removeprefix("encoder."): value for name, value in weights.items() if name.startswith("encoder.")})
+    return encoder.to(device).eval().requires_grad_(False)
 
 
 def load_learner(folder: Path, device: str) -> WorldLearner:

@@ -22,15 +22,17 @@ from diswm.arguments import (
     EvaluateArgs,
     ExploreArgs,
     ExportArgs,
+    FactorsArgs,
     GalleryArgs,
     ImportArgs,
+    MetricsArgs,
     OnnxArgs,
     PushArgs,
     ReportArgs,
     TraverseArgs,
 )
 from diswm.contract import DiswmError, unknown
-from diswm.parsing import parse
+from diswm.parsing import parse, take_all
 
 VERBS = {
     "doctor": "what works on this machine, and the command that mends what does not",
@@ -39,6 +41,8 @@ VERBS = {
     "pretrain": "pretrain the disentangled video model on videos: the teacher",
     "train": "train an agent online, with what the teacher knows",
     "evaluate": "evaluate a trained agent on seen and unseen colours",
+    "factors": "draw frames with independent, labelled factors of a task",
+    "metrics": "score the code of a run against true factors",
     "traverse": "decode what each dimension of a run's code changes",
     "report": "write the page of a run, or of several held against each other: pictures and numbers",
     "export": "write a run as ONNX, safetensors and a model card",
@@ -96,7 +100,8 @@ def _dispatch(verb: str, args: list[str]) -> int:
     handlers: dict[str, Callable[[list[str]], int]] = {
         "doctor": _doctor, "collect": _collect, "pretrain": _pretrain, "train": _train,
         "evaluate": _evaluate, "traverse": _traverse, "report": _report, "demo": _demo, "data": _data,
-        "export": _export, "push": _push, "explore": _explore, "gallery": _gallery, "bench": _bench,
+        "factors": _factors, "metrics": _metrics, "export": _export, "push": _push, "explore": _explore, "gallery": _gallery,
+        "bench": _bench,
         "import-checkpoint": _import_checkpoint, "export-checkpoint": _export_checkpoint,
     }  # fmt: skip
     return handlers[verb](args)
@@ -163,6 +168,30 @@ def _evaluate(args: list[str]) -> int:
         from diswm.report import write_matrix
 
         print(write_matrix(path))
+    print(path)
+    return 0
+
+
+def _factors(args: list[str]) -> int:
+    texts, args = take_all(args, "--distract")
+    parsed = parse(FactorsArgs, "factors", [*args, *(["--distract", *texts] if texts else [])])
+    from diswm.envs import EnvConfig
+    from diswm.factorsets import draw_factors, usual
+
+    env = EnvConfig(task=parsed.task, renderer=parsed.renderer)
+    out = parsed.out or Path("factors") / _slug(env.task)
+    print(draw_factors(env, n=parsed.n, out=out, seed=parsed.seed, distract=parsed.distract or usual(env.task)))
+    return 0
+
+
+def _metrics(args: list[str]) -> int:
+    parsed = parse(MetricsArgs, "metrics", args)
+    from diswm.report import write_scores
+    from diswm.scoring import score
+
+    settings = {name: value for name, value in dataclasses.asdict(parsed).items() if name != "run"}
+    path = score(parsed.run, **settings)
+    print(write_scores(path))
     print(path)
     return 0
 

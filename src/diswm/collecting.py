@@ -17,6 +17,7 @@ from diswm.checks import check_actions
 from diswm.config import CollectRun, check_numbers
 from diswm.contract import Env
 from diswm.data.manifest import VideoWriter
+from diswm.runtime import versions
 from diswm.trainers.collect import Player, collect_in, random_player
 from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.pool import Pool
@@ -99,18 +100,6 @@ def _manifest(config: CollectRun, env: Env) -> dict[str, Any]:
         "action_repeat": config.env.action_repeat,
         "frames_per_row": config.env.action_repeat,
         "seed": config.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "distraction": distraction,
     }
-
-
-def _versions() -> dict[str, str]:
-    from importlib import metadata
-
-    found = {}
-    for name in ("diswm", "numpy", "mujoco", "dm_control", "metaworld", "mujoco-warp"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -20,6 +20,7 @@ from diswm.trainers.collect import CollectConfig
 from diswm.trainers.evaluate import EvalConfig
 from diswm.trainers.finetune import TrainConfig
 from diswm.trainers.pretrain import PretrainConfig
+from diswm.trainers.probe import ProbeConfig
 
 Config = TypeVar("Config")
 
@@ -59,6 +60,7 @@ class PretrainRun:
     wandb: bool = False
     """Also log to Weights & Biases."""
     pretrain: PretrainConfig = dataclasses.field(default_factory=PretrainConfig)
+    probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     learner: LearnerConfig = dataclasses.field(default_factory=LearnerConfig)
     weights: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -92,6 +94,7 @@ class TrainRun:
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)
+    probe: ProbeConfig = dataclasses.field(default_factory=ProbeConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     learner: LearnerConfig = dataclasses.field(default_factory=LearnerConfig)
     dreamer: DreamerConfig = dataclasses.field(default_factory=DreamerConfig)
@@ -197,6 +200,7 @@ MAY_BE_ZERO = (
         "threads",
         "eval.workers",
         "collect.workers",
+        "probe.every",
         "train.prefill_steps",
         "train.first_updates",
         "train.save_every_seconds",

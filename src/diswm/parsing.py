@@ -74,6 +74,7 @@ def _nearest(words: str) -> str:
 
 
 _EXAMPLES = {
+    "task": ("a task", "walker_walk"),
     "run": ("the folder of a run", "runs/demo/agent"),
     "runs": ("folders of runs first", "runs/walker runs/walker_dv2 --out both.html"),
     "folder": ("the folder of released weights", "checkpoints/1000000"),

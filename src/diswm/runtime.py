@@ -34,3 +34,16 @@ def _keep_memory() -> None:
         if hasattr(libc, "mallopt"):
             libc.mallopt(_M_MMAP_MAX, 0)
             libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def versions() -> dict[str, str]:
+    """What is installed of what decides the bytes of a data set."""
+    from importlib import metadata
+
+    found = {}
+    for name in ("diswm", "numpy", "mujoco", "dm_control", "metaworld", "mujoco-warp"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -10,7 +10,7 @@ from diswm.contract import DiswmError
 from diswm.matrix import Cell, cells
 from diswm.pictures import worlds
 from diswm.pictures.worlds import GAP, View, World, draw_world, named
-from diswm.trainers.rollout import RandomEpisodes
+from diswm.trainers.rollout import random_policy
 from diswm.trainers.seeds import seed_of
 
 CELLS = [
@@ -24,10 +24,10 @@ CELLS = [
 def by_hand(texts: tuple[str, ...], count: int, moves: bool) -> np.ndarray:
     """What `--distract` gives after GAP steps of each episode, or of one after GAP, 2 GAP, ... steps."""
     env = envs.make(envs.with_distractions(envs.EnvConfig(task="toy"), texts))
-    policy, frames = RandomEpisodes(3, 2), []
+    frames = []
     for number in range(1 if moves else count):
         image, _ = env.reset(seed=seed_of(3, "gallery", number))
-        policy.reset()
+        policy = random_policy(3, 2, False, number)
         for step in range(1, (count if moves else 1) * GAP + 1):
             image = env.step(policy.act(image))[0]
             if step % GAP == 0:

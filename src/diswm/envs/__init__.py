@@ -113,8 +113,6 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     Raises DiswmError for an unknown task, a missing simulator, a renderer that is not there or cannot draw the task, a
     distraction that it cannot show, and clips that cannot be read.
     """
-    from diswm.envs import toy
-
     if config.drawer_reward != "v3" and config.task not in _DRAWER.values():
         raise DiswmError(
             f"drawer_reward={config.drawer_reward!r} is for drawer_open and drawer_close; {config.task} has rewards of its own."
@@ -123,6 +121,13 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
         from diswm.envs.gym import open_env
 
         return wrap(open_env(config.task.removeprefix(GYM)), config, seed)
+    return _whole(*open_scene(config), config, seed)
+
+
+def open_scene(config: EnvConfig) -> tuple[Paintable, int]:
+    """The bare scene of a task other than Gymnasium's, undistracted, and its time limit in frames. DiswmError as `make`."""
+    from diswm.envs import toy
+
     scene: Paintable
     kinds = frozenset(config.plan().kinds())
     if config.task in toy.TASKS:
@@ -145,7 +150,7 @@ def make(config: EnvConfig, seed: int | None = None) -> ActionRepeat:
     else:
         error = unknown("task", config.task, tasks())
         raise DiswmError(f"{error} `python -c 'from diswm import envs; print(*envs.tasks())'` lists all.")
-    return _whole(scene, limit, config, seed)
+    return scene, limit
 
 
 def wrap(env: gymnasium.Env[Any, Any], config: EnvConfig | None = None, seed: int | None = None) -> ActionRepeat:

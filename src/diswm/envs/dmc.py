@@ -12,6 +12,7 @@ import numpy as np
 from diswm.contract import Array, DiswmError
 from diswm.envs.factors import MATERIALS
 from diswm.envs.originals import Original, by_dm_control
+from diswm.envs.poses import SuitePose
 from diswm.envs.render import MEND_GL, make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import FLOOR, backdrops, posed
@@ -61,6 +62,7 @@ class SuiteScene:
         except DiswmError as error:
             raise DiswmError(f"{task}: {error}") from error
         self.renderer = self._renderer.name
+        self.pose = SuitePose(task, domain, self._model, self._data)
         self.shows = frozenset({"colour", "camera", "light"}) | backdrops(self._model)
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
@@ -98,9 +100,9 @@ class SuiteScene:
         return axes
 
     def factors(self) -> dict[str, Array]:
-        """``colour.<material>`` (3,) float32: the RGB that the material is drawn with."""
+        """``colour.<material>`` (3,), the RGB that the material is drawn with, and the pose's labels (``joint.<name>`` ...), float32."""
         colours = self._model.mat_rgba[self._ids, :3].astype(np.float32)
-        return {f"colour.{name}": colour for name, colour in zip(self.materials, colours, strict=True)}
+        return self.pose.labels() | {f"colour.{name}": colour for name, colour in zip(self.materials, colours, strict=True)}
 
     def state(self) -> Array:
         """qpos and qvel in one float32 vector."""

@@ -16,6 +16,7 @@ from PIL import Image
 from diswm.contract import Array, DiswmError
 from diswm.envs import patterns
 from diswm.envs.originals import Original, by_gymnasium
+from diswm.envs.reach import DrawerPose
 from diswm.envs.render import make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import Surface, posed
@@ -81,6 +82,7 @@ class DrawerScene:
         surface = Surface("table_wood", self.textures, picture, 3 * image_size // 2)
         self._renderer = make_renderer(renderer, self._model, self._data, 0, image_size, shadow_size, needs, surface)
         self.renderer = self._renderer.name
+        self.pose = DrawerPose(self._model, self._data, PLACES)
 
     def _place_camera(self) -> None:
         """Camera 0 of the model, which hangs from the world, becomes the published one."""
@@ -124,10 +126,10 @@ class DrawerScene:
         return axes
 
     def factors(self) -> dict[str, Array]:
-        """``drawer`` (2,), its place along the table and how far it is open in metres, and ``colour.<material>`` (3,), float32."""
-        drawer = [self._model.body("drawer").pos[0], -self._data.joint("goal_slidey").qpos[0]]
+        """``drawer`` (2,), its place along the table and how far it is open in metres, ``hand`` (3,), ``gripper`` (1,), and
+        ``colour.<material>`` (3,), float32."""
         paint = dict(zip(self.materials, self.palette(), strict=True))
-        return {"drawer": np.array(drawer, np.float32)} | {f"colour.{name}": rgb.astype(np.float32) for name, rgb in paint.items()}
+        return self.pose.labels() | {f"colour.{name}": rgb.astype(np.float32) for name, rgb in paint.items()}
 
     def state(self) -> Array:
         """metaworld's own observation, (39,) float32: hand, gripper and handle, now and a frame ago; its goal is hidden."""

@@ -9,6 +9,7 @@ from PIL import Image
 
 from diswm.contract import Array, DiswmError
 from diswm.envs.originals import Original, by_gymnasium
+from diswm.envs.poses import DEPTH, Varied
 from diswm.envs.render import make_renderer, settle_gl
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import posed
@@ -24,6 +25,10 @@ TIME_LIMIT = 100  # frames, as Gymnasium registers it
 PAINTED = {"table": ("table",), "arm": ("uar", "ua", "ef", "sp", "fa", "sl", "e1", "e2")}
 """Geoms that share a colour. The rest of the arm stays grey, the goal red."""
 DISTANCE, LOOK_AT = 2.0, (0.0, -0.5, 0.2)  # of a camera that looks straight down
+PLACED = {"x": (0.1, 0.8), "y": (-0.6, 0.2)}
+"""Where object and goal lie in a set of labelled frames, metres: the part of the table that the arm reaches."""
+RANGES = {"r_shoulder_lift_joint": (-0.52, 0.4)}
+"""Further down (to 1.4) the gripper would be in the table unless the elbow is bent to match: two joints that are not independent."""
 OVERSAMPLE = 3  # drawn so much larger, then averaged: the ray caster has no smoothed edges, and the tip of the arm is thin
 
 
@@ -55,6 +60,7 @@ class PusherScene:
         self.paint(self.palette())  # Gymnasium has two greys in the arm
         self._renderer = make_renderer(renderer, self._model, self._data, 0, OVERSAMPLE * image_size, shadow_size)
         self.renderer = self._renderer.name
+        self.pose = PusherPose(self._model, self._data)
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
         self._env.np_random = np.random.default_rng(task)
@@ -84,9 +90,8 @@ class PusherScene:
 
     def factors(self) -> dict[str, Array]:
         """``joints`` (7,) of the arm in radians; ``object``, ``goal`` (2,), x and y on the table in metres; ``colour.<part>`` (3,)."""
-        places = {name: self._data.body(name).xpos[:2] for name in ("object", "goal")}
-        colours = {f"colour.{name}": colour for name, colour in zip(self.materials, self.palette(), strict=True)}
-        return {name: value.astype(np.float32) for name, value in {"joints": self._data.qpos[:7], **places, **colours}.items()}
+        paint = zip(self.materials, self.palette(), strict=True)
+        return self.pose.labels() | {f"colour.{name}": colour.astype(np.float32) for name, colour in paint}
 
     def state(self) -> Array:
         """qpos and qvel in one float32 vector."""
@@ -101,3 +106,40 @@ class PusherScene:
 
     def close(self) -> None:
         self._renderer.close()
+
+
+class PusherPose:
+    """The arm's seven joints, and where object and goal lie on the table."""
+
+    note = "from straight above, rolls of the arm and of the wrist show by little"
+
+    def __init__(self, model: Any, data: Any):
+        self._model, self._data = model, data
+        joints = [model.joint(i) for i in range(7)]
+        ranges: dict[str, tuple[float, float]] = {joint.name: (float(joint.range[0]), float(joint.range[1])) for joint in joints}
+        ranges |= RANGES
+        self.factors = (
+            *(Varied(f"joint.{joint.name}", "continuous", *ranges[joint.name], "joints", i) for i, joint in enumerate(joints)),
+            *(Varied(f"{name}.{axis}", "continuous", *PLACED[axis], name, i) for name in ("object", "goal") for i, axis in enumerate("xy")),
+        )
+        self.fixed: dict[str, str] = {}
+
+    def place(self, values: Array) -> bool:
+        model, data = self._model, self._data
+        data.qpos[:7], data.qvel[:] = values[:7], 0.0
+        for name, (x, y) in (("object", values[7:9]), ("goal", values[9:11])):
+            own, short = model.body(name).pos, {"object": "obj", "goal": "goal"}[name]
+            data.qpos[model.joint(f"{short}_slidex").qposadr[0]] = x - own[0]
+            data.qpos[model.joint(f"{short}_slidey").qposadr[0]] = y - own[1]
+        mujoco.mj_fwdPosition(model, data)
+        arm = np.isin(model.geom_bodyid[data.contact.geom[: data.ncon]], self._resting()).all(1)
+        return bool((data.contact.dist[: data.ncon][~arm] > -DEPTH).all())
+
+    def _resting(self) -> Array:
+        """The table and what lies on it, which touch each other always."""
+        return np.array([0, self._model.body("object").id, self._model.body("goal").id])
+
+    def labels(self) -> dict[str, Array]:
+        """``joints`` (7,) of the arm in radians; ``object``, ``goal`` (2,), x and y on the table in metres; float32."""
+        places = {name: self._data.body(name).xpos[:2] for name in ("object", "goal")}
+        return {name: value.astype(np.float32) for name, value in {"joints": self._data.qpos[:7], **places}.items()}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diswm.contract import Array, DiswmError
+from diswm.envs.poses import Varied
 from diswm.envs.scene import PLAIN, Frame, Look
 
 TASKS = ("toy", "toy_sparse", "toy_terminal")
@@ -102,6 +103,7 @@ class ToyScene:
         self.agent = np.zeros(2)
         self.target = np.zeros(2)
         self.size = SIZES[0]
+        self.pose = ToyPose(self)
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
         rng = np.random.default_rng(task)
@@ -147,3 +149,22 @@ class ToyScene:
     @staticmethod
     def _touches(centre: Array, radius: float) -> bool:
         return bool(np.abs(centre - HAZARD).max() < HAZARD_HALF + radius)
+
+
+class ToyPose:
+    """Both places and the agent's size; what the agent covers of the target is hidden."""
+
+    factors = tuple(Varied(f.name, "continuous", f.low, f.high, f.name.partition(".")[0], int(f.name.endswith(".y"))) for f in FACTORS[:5])
+    note = "the agent hides what it covers of the target"
+
+    def __init__(self, scene: ToyScene):
+        self._scene = scene
+        self.fixed: dict[str, str] = {}
+
+    def place(self, values: Array) -> bool:
+        scene = self._scene
+        scene.agent, scene.target, scene.size = np.array(values[:2]), np.array(values[2:4]), float(values[4])
+        return not (scene.task == "toy_terminal" and (scene._touches(scene.agent, scene.size) or scene._touches(scene.target, 0.18)))
+
+    def labels(self) -> dict[str, Array]:
+        return {name: value for name, value in self._scene.factors().items() if not name.startswith("colour.")}

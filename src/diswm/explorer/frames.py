@@ -58,27 +58,27 @@ def of_videos(folders: list[Path], folder: Path, rng: np.random.Generator) -> Fr
     return _frames(rows, 1, f"{FRAMES} frames of {' and '.join(path.name for path in folders)}")
 
 
-def of_agent(config: TrainRun, agent: Dreamer) -> Frames:
-    """The first frames of some episodes in which the agent acts."""
+def of_agent(config: TrainRun, agent: Dreamer, episodes: int = EPISODES, steps: int = STEPS, every: int = 1) -> Frames:
+    """The first ``steps`` frames of some episodes in which the agent acts, or one in ``every`` of them."""
     if config.env.task == NO_TASK:
         raise DiswmError("It was imported without a task to take frames from. Name videos with --videos, or import with --task.")
     env = envs.make(config.env)
     try:
-        with progress(f"watch {config.env.task}", EPISODES, "episodes") as bar:
+        with progress(f"watch {config.env.task}", episodes, "episodes") as bar:
             rollout = Rollout(env, config.seed, "media", progress=1.0)
-            episodes = []
-            for done in range(EPISODES):
+            seen = []
+            for done in range(episodes):
                 agent.reset()
-                for _ in range(STEPS - 1):
+                for _ in range(steps - 1):
                     if rollout.step(agent.act(rollout.image)).done:
                         break
-                episodes.append(rollout.finish(1.0))
+                seen.append({name: value[::every] for name, value in rollout.finish(1.0).items()})
                 bar.update(done + 1)
     finally:
         env.close()
-    length = min(len(episode["image"]) for episode in episodes)
-    rows = {name: np.concatenate([episode[name][:length] for episode in episodes]) for name in episodes[0]}
-    return _frames(rows, length, f"{EPISODES} episodes of {config.env.task} in which the agent acts, {length} frames each")
+    length = min(len(episode["image"]) for episode in seen)
+    rows = {name: np.concatenate([episode[name][:length] for episode in seen]) for name in seen[0]}
+    return _frames(rows, length, f"{episodes} episodes of {config.env.task} in which the agent acts, {length} frames each")
 
 
 def kept(folder: Path, why: Exception) -> Frames:

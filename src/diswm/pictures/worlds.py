@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from diswm.envs.distract import refusal
 from diswm.envs.factors import ColourConfig
 from diswm.envs.specs import Phase
 from diswm.matrix import Cell
-from diswm.trainers.rollout import RandomEpisodes, action_size
+from diswm.trainers.rollout import action_size, random_policy
 from diswm.trainers.seeds import seed_of
 
 TASKS = (
@@ -135,16 +136,16 @@ def _played(env: Any, count: int, seed: int, moves: bool, progress: float, see: 
 
     The same seed gives the same states and actions under all distractions and renderers.
     """
-    policy = RandomEpisodes(seed, action_size(env), 0, env.discrete)
-    seeds = (seed_of(seed, "gallery", number) for number in range(10**6))
+    numbers = itertools.count()
     found: list[Any] = []
     over = True
     for _ in range(count):
         over |= not moves
         for _ in range(GAP):
             if over:
-                image, _ = env.reset(seed=next(seeds), options={"progress": progress})
-                policy.reset()
+                number = next(numbers)
+                image, _ = env.reset(seed=seed_of(seed, "gallery", number), options={"progress": progress})
+                policy = random_policy(seed, action_size(env), env.discrete, number)
             image, _, terminated, truncated, _ = env.step(policy.act(image))
             over = terminated or truncated
         found.append(see(image))

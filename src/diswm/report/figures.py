@@ -140,6 +140,32 @@ def losses(run: Run, name: str = "losses") -> Drawing | None:
     keys = sorted({k for row in rows for k in row if k.startswith("loss/")}, key=lambda k: (k != "loss/total", k))
     extra = sorted({k for row in rows for k in row if k.split("/")[0] in ("actor", "critic", "grad_norm", "weight")})
     series = {key: _series(rows, key) for key in (keys + extra)[:MAX_PANELS]}
+    hidden = len(keys) + len(extra) - MAX_PANELS
+    more = f" {hidden} more are in metrics.jsonl." if hidden > 0 else ""
+    return _panels(
+        name,
+        series,
+        "Line: mean; band: smallest and largest value nearby; a log scale where a term spans more than a factor of 30. "
+        f"Look for terms that still fall at the end, and for a KL (dyn, rep, beta) stuck at zero or at its floor.{more}",
+        "Training curves over updates",
+    )
+
+
+def probes(run: Run) -> Drawing | None:
+    """Every score of the code along training over updates; None when none was logged."""
+    rows = run.of("probe")
+    keys = list(dict.fromkeys(key for row in rows for key in row if key.startswith("probe/") and key != "probe/negative_transfer"))
+    return _panels(
+        "probes",
+        {key: _series(rows, key) for key in keys[:MAX_PANELS]},
+        "Scores of the code on the same frames with independent factors. Look for ridge r2 and mig that rise while returns do, and for a "
+        "code that comes nearer to the teacher's (cka, matched) while ridge r2 falls: that transfer hurts.",
+        "Scores along training over updates",
+    )
+
+
+def _panels(name: str, series: dict[str, Array], caption: str, alt: str) -> Drawing | None:
+    """One small panel each; None without points."""
     series = {key: points for key, points in series.items() if len(points)}
     if not series:
         return None
@@ -156,13 +182,10 @@ def losses(run: Run, name: str = "losses") -> Drawing | None:
         figure.supxlabel("updates", color=MUTED, fontsize=9.5)
         return figure
 
-    hidden = len(keys) + len(extra) - MAX_PANELS
-    more = f" {hidden} more are in metrics.jsonl." if hidden > 0 else ""
     return Drawing(
         name,
-        "Line: mean; band: smallest and largest value nearby; a log scale where a term spans more than a factor of 30. "
-        f"Look for terms that still fall at the end, and for a KL (dyn, rep, beta) stuck at zero or at its floor.{more}",
-        f"Training curves over updates: {words.listing([_term(key) for key in series])}.",
+        caption,
+        f"{alt}: {words.listing([_term(key) for key in series])}.",
         draw,
         Numbers(("term", "updates", "value"), [[key, int(x), float(y)] for key, points in series.items() for x, y in points]),
     )
@@ -187,7 +210,7 @@ def _loss_panel(axes: Axes, key: str, points: Array, colour: str) -> None:
 
 def _term(key: str) -> str:
     head, _, tail = key.partition("/")
-    return tail if head == "loss" else f"{head} {tail}".replace("_", " ")
+    return tail.replace("_", " ") if head in ("loss", "probe") else f"{head} {tail}".replace("_", " ")
 
 
 def _series(rows: list[dict[str, Any]], key: str) -> Array:

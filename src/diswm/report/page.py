@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.contract import DiswmError
-from diswm.report import comparison, robustness, sections, shell, switches, words
+from diswm.report import codes, comparison, robustness, sections, shell, switches, words
 from diswm.report.reading import Run
 from diswm.report.study import find_runs, make_study
 from diswm.report.summary import find_source, find_teacher, find_videos, summary_of
@@ -98,9 +98,11 @@ def _body(
         dreams += f"<h3>The teacher, on its videos</h3>{sections.imagination(teacher, figures, 'the teacher', 'teacher_')}"
     elif run.kind != "pretrain":
         dreams += sections.missing(f"No teacher is shown: {no_teacher}")
+    scored = codes.section(run, figures)
     parts += [
         ("imagination", "Imagination", lead, dreams),
         ("code", "Code", "What each number of the frame's code stands for.", sections.traversal(run, teacher, figures)),
+        *([("factors", "Factors", "The code against what truly varies in its world.", scored)] if scored else []),
         ("videos", "Videos", "Where the knowledge came from, and where it had to go.", sections.videos(run, folders, no_videos, figures)),
         ("losses", "Losses", "The terms that were minimised.", sections.training(run, teacher, figures)),
         ("cost", "Cost", "What it took.", sections.cost(run, summary, stages)),

@@ -17,6 +17,7 @@ from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch
 from diswm.trainers.meter import DIVERGED, Meter
+from diswm.trainers.probe import Probe
 from diswm.trainers.progress import Bar, Interrupt, console, progress
 from diswm.trainers.rollout import RandomPolicy, Rollout
 from diswm.trainers.run import Run
@@ -89,7 +90,9 @@ class Trainer:
         *,
         teacher: WorldModel | None,
         evaluate: Callable[[Dreamer, Watch, float], Evaluation],
+        probe: Probe | None = None,
     ) -> None:
+        self.probe = probe
         self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
         self.rollout = Rollout(env, seed, "train_env")
         self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim, agent.discrete)
@@ -133,6 +136,8 @@ class Trainer:
                     self.save()
                     saved = self.run.seconds
                 bar.update(c.frames)
+            if self.probe and happened and self._due() is None:
+                self.probe.due(c.updates, final=True)
         if happened:
             self.save()
         return self._due() is None and not stop.requested
@@ -171,6 +176,8 @@ class Trainer:
     def learn(self, bar: Bar, stop: Interrupt) -> None:
         """One update on one batch."""
         c = self.run.counters
+        if self.probe:
+            self.probe.due(c.updates)
         batch = self.replay.sample(self.sampler, self.config.batch, self.config.length)
         taken = self.meter.add(self.agent.update(batch, steps=c.steps, updates=c.updates))
         c.updates += 1
@@ -215,6 +222,7 @@ class Trainer:
                 "meter": self.meter.state(),
                 "evaluations": self.evaluations,
                 "final_frames": self.final_frames,
+                **({"probe": self.probe.state()} if self.probe else {}),
             }
         )
 
@@ -231,5 +239,7 @@ class Trainer:
         self.sampler.bit_generator.state = state["sampler"]
         self.prefill.rng.bit_generator.state = state["prefill"]
         self.meter.restore(state["meter"])
+        if self.probe:
+            self.probe.restore(state.get("probe"))
         self.evaluations, self.final_frames = state["evaluations"], state["final_frames"]
         return replay

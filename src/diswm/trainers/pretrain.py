@@ -8,6 +8,7 @@ from diswm.agents.learner import WorldLearner
 from diswm.contract import Batch, DiswmError
 from diswm.data.videos import Videos
 from diswm.trainers.meter import Meter
+from diswm.trainers.probe import Probe
 from diswm.trainers.progress import Interrupt, progress
 from diswm.trainers.run import Run
 from diswm.trainers.seeds import generator
@@ -33,14 +34,16 @@ class PretrainConfig:
     """Videos beyond this size are read from a cache on disk."""
 
 
-def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainConfig, seed: int) -> bool:
-    """Run until the budget of updates is spent (True) or an interrupt (False); both save."""
+def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainConfig, seed: int, probe: Probe | None = None) -> bool:
+    """Run until the budget of updates is spent (True) or an interrupt (False); both save. ``probe`` scores the code on the way."""
     rng = generator(seed, "replay")
     c, meter, note = run.counters, Meter(config.patience), ""
     if state := run.last_state:
         learner.load_state_dict(state["agent"])
         rng.bit_generator.state = state["sampler"]
         meter.restore(state["meter"])
+        if probe:
+            probe.restore(state.get("probe"))
         if state["videos"]["hash"] != videos.hash:
             raise DiswmError(
                 f"{run.folder}: was begun on other videos ({state['videos']['rows']:,} frames, now {videos.rows:,}; or other pictures). "
@@ -54,6 +57,7 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
                 "sampler": rng.bit_generator.state,
                 "meter": meter.state(),
                 "videos": {"hash": videos.hash, "rows": videos.rows},
+                **({"probe": probe.state()} if probe else {}),
             }
         )
 
@@ -61,6 +65,8 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
     with Interrupt() as stop, progress("pretrain", config.updates, "updates", done=c.updates) as bar:
         saved = run.seconds
         while c.updates < config.updates and not stop.requested:
+            if probe:
+                probe.due(c.updates)
             batch: Batch = videos.sample(rng, config.batch, config.length)
             taken = meter.add(learner.update(batch, updates=c.updates))
             happened = True
@@ -75,6 +81,8 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
             if run.seconds - saved > config.save_every_seconds and not meter.in_a_row:
                 save()
                 saved = run.seconds
+        if probe and happened and c.updates >= config.updates:
+            probe.due(c.updates, final=True)
     if happened:
         save()
     return c.updates >= config.updates and not stop.requested

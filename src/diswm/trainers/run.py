@@ -39,7 +39,7 @@ FORMAT = 1
 _ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = (
     *("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
-    *("wandb", "threads", "eval.workers", "out"),
+    *("wandb", "threads", "eval.workers", "out", "probe.every", "probe.points", "probe.factors", "probe.share"),
 )
 """Settings that a resumed run may change; all others make another run."""
 LATER: dict[str, Any] = {
@@ -169,7 +169,7 @@ class Run:
         """Close, and undo the making of a folder in which nothing has happened yet."""
         self.close()
         if self._new:
-            for path in (self.folder / name for name in ("media", "tensorboard", "replay", "metrics.jsonl", "config.json")):
+            for path in (self.folder / name for name in ("media", "tensorboard", "replay", "factors", "metrics.jsonl", "config.json")):
                 path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
             with contextlib.suppress(OSError):  # hidden files that were there before
                 self.folder.rmdir()

@@ -6,7 +6,7 @@ import numpy as np
 
 COMPONENTS = (
     *("torch", "replay", "prefill", "train_env", "eval_seen", "eval_unseen", "eval_random", "collect", "media", "collect_actions"),
-    *("eval_matrix", "gallery"),
+    *("eval_matrix", "gallery", "factors", "metrics"),
 )
 """New ones go to the end: the place is the seed."""
 

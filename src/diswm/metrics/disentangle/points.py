@@ -14,6 +14,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 FACTOR_BINS = 10
 """Classes of a continuous factor: bins of equal counts, as none may be empty."""
 MIN_POINTS = 100
+MIN_GROUPS = 4
 _CONSTANT = 1e-12  # variance: what a dimension without any use has in float32
 
 
@@ -30,6 +31,9 @@ class Points:
     discrete: Array
     """(F,) bool."""
     half: int
+    group: int = 1
+    """Rows that belong together, one after the other: frames of one episode are alike, so that they go to one half and are drawn and
+    shuffled as one."""
 
     @property
     def levels(self) -> list[int]:
@@ -54,13 +58,13 @@ class Points:
 
     def resampled(self, rng: np.random.Generator) -> Points:
         """As many points, drawn with replacement from each half on its own: no point is fitted on and tested on."""
-        count = len(self.codes)
-        rows = np.concatenate([rng.integers(self.half, size=self.half), rng.integers(self.half, count, size=count - self.half)])
+        half, count = self.half // self.group, len(self.codes) // self.group
+        rows = _rows(np.concatenate([rng.integers(half, size=half), rng.integers(half, count, size=count - half)]), self.group)
         return dataclasses.replace(self, codes=self.codes[rows], values=self.values[rows], classes=self.classes[rows])
 
     def permuted(self, rng: np.random.Generator) -> Points:
         """The factors of one frame beside the code of another: no code tells anything of any factor."""
-        rows = rng.permutation(len(self.codes))
+        rows = _rows(rng.permutation(len(self.codes) // self.group), self.group)
         return dataclasses.replace(self, values=self.values[rows], classes=self.classes[rows])
 
     def unlinked(self, rng: np.random.Generator) -> Points:
@@ -68,14 +72,25 @@ class Points:
         return dataclasses.replace(self, codes=rng.permuted(self.codes, axis=0))
 
 
-def prepare(codes: Any, factors: Any, discrete: Any, rng: np.random.Generator, factor_names: Sequence[str] | None = None) -> Points:
+def _rows(groups: Array, size: int) -> Array:
+    """The rows of whole groups."""
+    rows: Array = (groups[:, None] * size + np.arange(size)).ravel()
+    return rows
+
+
+def prepare(
+    codes: Any, factors: Any, discrete: Any, rng: np.random.Generator, factor_names: Sequence[str] | None = None, group: int = 1
+) -> Points:
     """The points of codes (N, E) and factors (N, F), of which those with ``discrete`` (F,) true are classes.
 
-    Factors that do not vary are left out with a warning. Raises ValueError for shapes that do not fit, fewer than 100 points, NaN or
+    ``group`` rows that follow each other belong together (`Points.group`); incomplete groups at the end are left out. Factors that do
+    not vary are left out with a warning. Raises ValueError for shapes that do not fit, fewer than 100 points or 4 groups, NaN or
     infinite numbers, factors of which none varies, and a discrete factor with hardly a repeated value.
     """
     codes, factors = _matrix(codes, "codes"), _matrix(factors, "factors")
     discrete = np.asarray(discrete, bool)
+    if group > 1 and len(codes) // group < MIN_GROUPS:
+        raise ValueError(f"{len(codes) // group} groups of {group} points are too few to score a code on: at least {MIN_GROUPS} are needed")
     if len(codes) != len(factors) or discrete.shape != factors.shape[1:]:
         raise ValueError(f"codes {codes.shape}, factors {factors.shape} and discrete {discrete.shape} must be (N, E), (N, F) and (F,)")
     named = list(factor_names) if factor_names is not None else [f"factor {j}" for j in range(factors.shape[1])]
@@ -90,11 +105,11 @@ def prepare(codes: Any, factors: Any, discrete: Any, rng: np.random.Generator, f
     dead = codes.var(0) <= _CONSTANT
     if dead.all():
         warnings.warn("no dimension of the code varies: every score is that of a code that tells nothing", stacklevel=3)
-    order = rng.permutation(len(codes))
+    order = _rows(rng.permutation(len(codes) // group), group)
     codes, factors, discrete = np.where(dead, 0.0, codes)[order], factors[order][:, varies], discrete[varies]
     kept = [name for name, keep in zip(named, varies, strict=True) if keep]
     classes = [_classes(column, bool(own), name) for column, own, name in zip(factors.T, discrete, kept, strict=True)]
-    return Points(codes, factors, np.stack(classes, 1), discrete, len(codes) // 2)
+    return Points(codes, factors, np.stack(classes, 1), discrete, len(codes) // group // 2 * group, group)
 
 
 def _matrix(values: Any, name: str) -> Array:

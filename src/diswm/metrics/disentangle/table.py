@@ -73,6 +73,7 @@ def disentanglement(
     reps: int = 20,
     nulls: int = 3,
     level: float = 0.95,
+    group: int = 1,
 ) -> list[Row]:
     """Score codes (N, E) against factors (N, F), of which ``discrete`` (F,) are classes; one row a score, those of ``only`` or all.
 
@@ -80,6 +81,9 @@ def disentanglement(
     on its own) give the interval: the value plus the percentiles of resampled scores about their mean, as points that are drawn twice
     lift many scores; within what the score can be. ``nulls`` shuffles give the null. 0 leaves either out. The cost is that of
     1 + reps + nulls tables. The same generator gives the same table, and a score does not depend on which others are asked for.
+
+    ``group`` says how many rows that follow each other belong together, as frames of an episode do: they are split, drawn and shuffled
+    as one, which asks for the probes alone.
 
     Raises ValueError as ``prepare`` does, and for unknown names. Warns of factors and codes that do not vary.
     """
@@ -90,7 +94,7 @@ def disentanglement(
     if reps < 0 or nulls < 0 or not 0 < level < 1:
         raise ValueError(f"reps={reps} and nulls={nulls} must be 0 or more, level={level} between 0 and 1")
     first, *streams = rng.spawn(1 + len(METRICS))
-    points = prepare(codes, factors, discrete, first, factor_names)
+    points = prepare(codes, factors, discrete, first, factor_names, group)
     rows = []
     for metric, stream in zip(METRICS, streams, strict=True):
         if wanted & set(metric.names):
