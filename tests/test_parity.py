@@ -82,7 +82,7 @@ def test_the_whole_update_takes_these_losses() -> None:
     found = parity.Parity(GOLDEN)
     agent, golden = found.agent, found.golden
     agent.world.noise = lambda generator, *shape: torch.zeros(shape)
-    behaviour = agent._update_behaviour(found.obs.post.map(lambda part: part.detach().flatten(0, 1)))
+    behaviour = agent.update_behaviour(found.obs.post)
     world = agent.update_world(found.data, 0)[1]
     norms = [float(golden[f"total/grad_norm_{part}"]) for part in ("encoder", "decoder", "rssm", "reward")]
     expected = {

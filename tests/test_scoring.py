@@ -119,4 +119,8 @@ def test_a_code_that_is_the_factors_is_perfect_and_an_angle_takes_two_numbers() 
     each = {row["name"]: row for row in alone["factors"]}
     assert each["hinge"]["value"] == pytest.approx(1.0, abs=0.002)
     assert each["slide"]["dimension"] == 2
+    told = alone["information"]
+    assert told["factors"] == ["hinge", "slide", "texture"]
+    assert np.argmax(told["nats"], axis=0).tolist()[1:] == [2, 3]
+    assert told["entropy"][1] == pytest.approx(math.log(10), abs=1e-4)  # ten classes of equal counts
     assert set(rows(scoring._independent(code, given, plain=True, reps=0, seed=0))) == {"mcc", "ridge_r2"}

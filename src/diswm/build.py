@@ -69,9 +69,9 @@ def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
     """The video model of a run of `diswm pretrain`, or the one inside an imported agent (its actions fall away), frozen."""
     folder = local(run)
     found = read_config(folder)
-    agent = found["kind"] == "train" and "imported" in found
-    found = found if agent else read_config(folder, "pretrain")
-    model = (from_dict(TrainRun, found["config"]) if agent else from_dict(PretrainRun, found["config"])).model
+    if "imported" not in found:
+        found = read_config(folder, "pretrain")
+    model = _model(found)
     weights = networks(folder)["world"]
     weights = {name: value for name, value in weights.items() if not name.startswith("heads.")}
     weights["rssm.inp.weight"] = weights["rssm.inp.weight"][:, : model.stoch]
@@ -156,6 +156,11 @@ def check_same_teacher(config: TrainRun, found: str) -> None:
         )
 
 
+def _model(found: dict[str, Any]) -> ModelConfig:
+    """The networks' sizes of a run, from its ``config.json``."""
+    return (from_dict(TrainRun, found["config"]) if found["kind"] == "train" else from_dict(PretrainRun, found["config"])).model
+
+
 def last_counters(folder: Path) -> dict[str, int]:
     """Steps, frames, updates and episodes at the last checkpoint."""
     found: dict[str, int] = json.loads((checkpoint(folder) / "state.json").read_text())["state"]["counters"]
@@ -165,7 +170,7 @@ def last_counters(folder: Path) -> dict[str, int]:
 def load_encoder(folder: Path, device: str) -> torch.nn.Module:
     """The encoder of a run alone, frozen; a run without decoder or dynamics does as well. DiswmError where it does not fit."""
     found = read_config(folder)
-    model = from_dict(TrainRun if found["kind"] == "train" else PretrainRun, found["config"]).model
+    model = _model(found)
     weights = networks(folder).get("world", {})
     encoder = GaussianEncoder(model.z_dim, model.depth) if model.encoder == "gaussian" else PlainEncoder(model.depth)
     with _fitting(folder):

@@ -100,11 +100,13 @@ def score(
 def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: int) -> dict[str, Any]:
     """All scores: those from classes with angles as classes, linear ones with angles as sine and cosine."""
     rows: list[dict[str, Any]] = []
+    information: dict[str, Any] = {}
     if plain:
         notes = [f"this encoder has no code but an embedding of {codes.shape[1]:,} numbers: only linear probes mean something of it"]
     else:
         only, names = [name for name in score_names() if name not in PROBES], [one.name for one in given.drawn]
         rows, notes = scores(codes, *given.for_scores(), generator(seed, "metrics"), only=only, reps=reps, names=names)
+        information = {"information": _information(codes, given, seed)}
     if len(codes) < FITTING * codes.shape[1]:
         notes.append(f"{len(codes):,} frames are few for {codes.shape[1]:,} numbers: probes fit noise, so read them beside chance")
     linear, _ = scores(codes, *given.for_probes(), generator(seed, "metrics"), only=PROBES, reps=reps)
@@ -113,7 +115,19 @@ def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: i
         "rows": rows + linear,
         "factors": _each(Scoring(codes, given.drawn, given.values), reps, seed),
         "notes": notes,
+        **information,
     }
+
+
+def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
+    """What each dimension tells of each factor: nats (E, F), and the factors' entropies (F,)."""
+    from diswm.metrics.disentangle import mutual_information, prepare
+
+    factors, discrete = given.for_scores()
+    varies = np.ptp(factors, axis=0) > 0
+    nats, entropy = mutual_information(prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics")))
+    names = [one.name for one, kept in zip(given.drawn, varies, strict=True) if kept]
+    return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist()}
 
 
 def _each(table: Scoring, reps: int, seed: int) -> list[dict[str, Any]]:

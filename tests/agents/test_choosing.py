@@ -70,8 +70,8 @@ def test_without_reward_entropy_grows(small, batch) -> None:
             for param in net.parameters():
                 param.zero_()
         agent.actor.net[-1].bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
-    start = agent._starts(agent.world.observe(*(torch.from_numpy(with_choices(batch())[name]) for name in ("image", "action")), None).post)
-    entropies = [float(agent._update_behaviour(start)["actor/entropy"]) for _ in range(20)]
+    post = agent.world.observe(*(torch.from_numpy(with_choices(batch())[name]) for name in ("image", "action")), None).post
+    entropies = [float(agent.update_behaviour(post)["actor/entropy"]) for _ in range(20)]
     assert entropies[0] < 0.9
     assert entropies[-1] > entropies[0] + 0.1
     assert max(entropies) <= math.log(CHOICES) + 1e-6

@@ -151,7 +151,7 @@ def test_behaviour_leaves_the_world_model_alone(make, batch, weights, diff) -> N
     agent = make()
     obs = agent.world.observe(*(torch.from_numpy(batch()[name]) for name in ("image", "action")), agent.generator)
     before = weights(agent)
-    agent._update_behaviour(agent._starts(obs.post))
+    agent.update_behaviour(obs.post)
     assert {name.partition(".")[0] for name in diff(before, weights(agent))} == {"actor", "critic"}
     assert all(param.grad is None and param.requires_grad for param in agent.world.parameters())
 

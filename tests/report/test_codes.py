@@ -25,6 +25,7 @@ def scored(folder: Path, **changes: Any) -> Path:
         "rows": [row("mig", 0.25), row("active_units", 4.0) | {"null": None}],
         "factors": [factor],
         "notes": ["a < b"],
+        "information": {"factors": ["<joint>"], "nats": [[0.7], [0.1]], "entropy": [1.4]},
     }
     found = {"run": "x", "world": "toy", "independent": alone, "on_policy": {"missing": "no labels"}, "fixed": {"joint.rootx": "cancelled"}}
     (folder / "metrics.json").write_text(json.dumps(found | changes))
@@ -56,6 +57,7 @@ def test_the_section_is_there_where_something_was_scored(run: Path) -> None:
             file.write(json.dumps({"kind": "probe", "updates": updates, "probe/mig": 0.1, "probe/negative_transfer": hurt}) + "\n")
     html = codes.section(read_run(run), run / "figures")
     assert (run / "figures" / "probes.png").is_file()
+    assert "joint&gt; by dimension 0 (0.50)" in html  # 0.7 of 1.4 nats
     assert "Negative transfer: from update 5 on" in html
     assert "&lt;joint&gt;" in html
     assert "<joint>" not in html

@@ -134,7 +134,7 @@ class Dreamer(WorldLearner):
             self.slow_critic.load_state_dict(self.critic.state_dict())
         if metrics["skipped"]:
             return metrics
-        behaviour = self._update_behaviour(self._starts(obs.post))
+        behaviour = self.update_behaviour(obs.post)
         behaviour["skipped"] = max(float(metrics["skipped"]), float(behaviour["skipped"]))
         return metrics | behaviour
 
@@ -145,8 +145,9 @@ class Dreamer(WorldLearner):
         chosen = torch.randperm(len(flat.stoch), generator=self.generator, device=self.device)[: self.dreamer.starts]
         return flat.map(lambda part: part[chosen])
 
-    def _update_behaviour(self, start: Latent) -> dict[str, Tensor | float]:
-        c = self.dreamer
+    def update_behaviour(self, post: Latent) -> dict[str, Tensor | float]:
+        """One step of the actor, then of the critic, in imagination from posterior states (B, T, ...); the world model stays as it is."""
+        c, start = self.dreamer, self._starts(post)
         with frozen(self.world), self.autocast():
             path = self.dream(start)
             reward = self.world.heads["reward"](path.feature)

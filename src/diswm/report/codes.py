@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.contract import DiswmError
-from diswm.report import figures, words
+from diswm.report import figures, information, words
 from diswm.report.canvas import publish
 from diswm.report.reading import Row, Run
 from diswm.report.words import esc
@@ -102,7 +102,9 @@ def section(run: Run, folder: Path) -> str:
     except DiswmError as error:
         run.problems.append(str(error))
         return html
-    return html + "".join(_part(found[name], title, LEADS[name]) for name, title in SETS.items())
+    known = information.read_information(run)
+    told = publish(information.heat_map(*known), folder) if known else ""
+    return html + told + "".join(_part(found[name], title, LEADS[name]) for name, title in SETS.items())
 
 
 def read_scores(path: Path) -> dict[str, Any]:

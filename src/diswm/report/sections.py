@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.metrics.scores import Interval, area_under_curve, bootstrap_difference
-from diswm.report import figures, information, strips, words
+from diswm.report import figures, strips, words
 from diswm.report.canvas import image_uri, publish
 from diswm.report.reading import Run
 from diswm.report.summary import task_of
@@ -128,14 +128,12 @@ def imagination(run: Run, folder: Path, who: str, prefix: str = "") -> str:
 
 
 def traversal(run: Run, teacher: Run | None, folder: Path) -> str:
-    """The code, one dimension at a time: this run's, else its teacher's; and what it tells of true factors, where that was measured."""
-    known = information.read_information(run)
-    told = publish(information.heat_map(*known), folder) if known else ""
+    """The code, one dimension at a time: this run's, else its teacher's."""
     for owner, note in ((run, ""), (teacher, "The traversal is the teacher's: this run recorded none.")):
         media = strips.traversal_media(owner) if owner else None
         if media is not None:
-            return (f'<p class="lead">{note}</p>' if note else "") + publish(strips.traversal_grid(media), folder) + told
-    return missing("No traversal was recorded", f"diswm traverse {run.path}") + told
+            return (f'<p class="lead">{note}</p>' if note else "") + publish(strips.traversal_grid(media), folder)
+    return missing("No traversal was recorded", f"diswm traverse {run.path}")
 
 
 def videos(run: Run, folders: list[Path], reason: str, folder: Path) -> str:

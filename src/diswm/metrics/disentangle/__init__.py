@@ -6,9 +6,10 @@ together, read the probes (``ridge_r2``, ``explicitness``) alone.
 """
 
 try:
+    from diswm.metrics.disentangle.information import mutual_information
     from diswm.metrics.disentangle.points import Points, prepare
     from diswm.metrics.disentangle.table import METRICS, Metric, Row, disentanglement, names
 except ImportError as error:
     raise ImportError("scores of disentanglement need scikit-learn: pip install 'diswm[metrics]'") from error
 
-__all__ = ["METRICS", "Metric", "Points", "Row", "disentanglement", "names", "prepare"]
+__all__ = ["METRICS", "Metric", "Points", "Row", "disentanglement", "mutual_information", "names", "prepare"]
