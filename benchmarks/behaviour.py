@@ -1,7 +1,8 @@
 """How far an agent should imagine: ``python benchmarks/behaviour.py RUN [--horizons 3 5 8 15] [--updates 400]``.
 
-For each horizon the agent of a run learns behaviour alone, from its replay and in its world model as they stand, and is then tried in real
-episodes, with the same seeds each time. Where a long horizon lowers the return, the model is not good enough for it. The run is left as it is.
+For each horizon the agent of a run learns behaviour alone, from its replay and in its world model as they stand, and is then tried in
+real episodes, with the same seeds each time. Where a long horizon lowers the return, the model is not good enough for it. The run is
+left as it is.
 """
 
 from __future__ import annotations

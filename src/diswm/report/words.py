@@ -27,7 +27,7 @@ def number(value: Any) -> str:
         return MISSING
     size = abs(value)
     if size and (size < 1e-3 or size >= 1e7):
-        return f"{value:.2e}"
+        return f"{value:.2e}".replace("-", "−")
     digits = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1 else 3
     text = f"{value:,.{digits}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
