@@ -10,7 +10,7 @@ from diswm.report import words
 @pytest.mark.parametrize(
     ("value", "said"),
     [(0.1235, "0.123"), (1.234, "1.23"), (40.0, "40.0"), (650.04, "650.0"), (12345.6, "12,346"), (-150, "−150.0"), (0, "0.000"),
-     (0.0002, "2.00e-04"), (None, "–"), (float("nan"), "–"), (float("inf"), "–"), ("x", "–"), (True, "–")],
+     (0.0002, "2.00e−04"), (-0.0002, "−2.00e−04"), (None, "–"), (float("nan"), "–"), (float("inf"), "–"), ("x", "–"), (True, "–")],
 )  # fmt: skip
 def test_number(value: object, said: str) -> None:
     assert words.number(value) == said
