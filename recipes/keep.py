@@ -2,7 +2,8 @@
 
 python recipes/keep.py runs/transfer results/runs/transfer
 
-Of each run its config, cost, final evaluation and metrics are kept, of the updates' metrics one line in twenty. The other recipes read
+Of each run its config (paths from the study's folder on), cost, final evaluation and metrics are kept, of the updates' metrics one line in
+twenty. The other recipes read
 what is kept as they read the runs, so that a study may be made in parts, on several days and machines. A run that went further takes
 the place of what was kept of it; a kept run that is not in FOLDER stays.
 """
@@ -36,19 +37,21 @@ def thinned(lines: list[str]) -> list[str]:
     return kept
 
 
-def keep(run: Path, target: Path) -> None:
+def keep(run: Path, target: Path, study: Path) -> None:
     """One run. DiswmError where what is kept of it went further, or is of another config."""
     found = read_run(run)
+    cut = f"{study.resolve().parent}/"  # where the study lies on this machine is nobody's business
+    config = json.loads(json.dumps(found.config).replace(cut, ""))
     if (target / "config.json").is_file():
         before = read_run(target)
-        if any(before.config.get(name) != value for name, value in found.config.items() if name not in NOT_THE_NUMBERS):
+        if any(before.config.get(name) != value for name, value in config.items() if name not in NOT_THE_NUMBERS):
             raise DiswmError(f"{target}: is of a run with another config than {run}. Move one of them away.")
         if before.latest("frames") > found.latest("frames") or before.latest("updates") > found.latest("updates"):
             raise DiswmError(f"{target}: went further than {run}. Remove it to begin anew.")
     target.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if (run / name).is_file():
-            (target / name).write_bytes((run / name).read_bytes())
+            (target / name).write_text((run / name).read_text().replace(cut, ""))
     lines = (run / "metrics.jsonl").read_text().splitlines()
     (target / "metrics.jsonl").write_text("".join(line + "\n" for line in thinned(lines)))
 
@@ -63,7 +66,7 @@ def main() -> None:
         parser.error(f"{args.folder}: holds no runs <variant>/<seed>. Expected the folder of a study.")
     for run in runs:
         try:
-            keep(run, args.result / run.relative_to(args.folder))
+            keep(run, args.result / run.relative_to(args.folder), args.folder)
         except DiswmError as error:
             parser.error(str(error))
         print(args.result / run.relative_to(args.folder))
