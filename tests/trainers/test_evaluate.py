@@ -152,8 +152,9 @@ def test_success_is_written_and_said(
 
 def test_evaluation_json(agent: Path, tmp_path: Path) -> None:
     found = json.loads((agent / "evaluation.json").read_text())
-    assert found.keys() == {"random", "seen", "unseen", "frames"}
+    assert found.keys() == {"random", "seen", "unseen", "phases", "frames"}
     assert found["frames"] == 300
+    assert [phase["colours"] for phase in found["phases"]] == ["set1"]
     assert [found[name]["colours"] for name in ("random", "seen", "unseen")] == ["set1", "set1", "set2"]
     assert all(len(found[name]["returns"]) == 2 for name in ("random", "seen", "unseen"))
     before = small.tree(agent)
