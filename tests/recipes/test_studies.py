@@ -197,7 +197,8 @@ def test_a_kept_study_reads_as_the_study_did(recipes: dict[str, ModuleType], stu
     """Also its videos, where the teacher is no longer at the path that the runs name."""
     kept = tmp_path / "kept"
     for run in sorted(path.parent for path in study.glob("*/*/config.json")):
-        recipes["keep"].keep(run, kept / run.relative_to(study))
+        recipes["keep"].keep(run, kept / run.relative_to(study), study)
+    assert not [path for path in kept.rglob("*.json*") if str(tmp_path) in path.read_text()], "no place on this machine is told"
     before, after = (recipes["study"].read_study(folder) for folder in (study, kept))
     assert [(t.variant, t.seed, t.curve, t.finished, t.frames) for t in after] == [
         (t.variant, t.seed, t.curve, t.finished, t.frames) for t in before
@@ -219,7 +220,11 @@ def test_of_updates_one_in_twenty_is_kept(recipes: dict[str, ModuleType]) -> Non
 
 
 def test_what_is_kept_is_replaced_by_a_longer_run_alone(recipes: dict[str, ModuleType], tmp_path: Path) -> None:
-    keep, target = recipes["keep"].keep, tmp_path / "kept" / "0"
+    target = tmp_path / "kept" / "0"
+
+    def keep(run: Path, target: Path) -> None:
+        recipes["keep"].keep(run, target, run.parent)
+
     fake(tmp_path / "a" / "0", 100, reached=1_000)
     fake(tmp_path / "b" / "0", 100, reached=2_000, threads=1)
     fake(tmp_path / "c" / "0", 100, reached=2_000, seed=1)
