@@ -40,16 +40,19 @@ PRESETS: dict[str, Preset] = {
             "anneal.distill.over": 10_000,
         },
     },
-    # The tour of `make demo`: ten minutes on two cores, from videos to a policy that beats random actions.
+    # The tour of `make demo`: minutes on two cores, from videos to a policy that beats random actions.
     "demo": {
         "collect": {"collect.frames": 16_000, "env.task": "cheetah_run"},
         "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 400, "pretrain.batch": 16, "pretrain.length": 16, "pretrain.log_every": 25},
         "train": {
             **_SMALL_LEARNER,
             **_SMALL_DREAMER,
+            "dreamer.starts": 128,
+            "weights.reward": 20.0,
             "env.task": "walker_stand",
             "train.frames": 12_000,
             "train.prefill_steps": 1_500,
+            "train.update_every": 3,
             "train.batch": 16,
             "train.length": 32,
             "train.log_every": 25,
