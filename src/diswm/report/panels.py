@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,34 +14,33 @@ from diswm.metrics.video import psnr, ssim
 from diswm.report import robustness, strips, words
 from diswm.report.canvas import INK, NARROW, WIDE, Drawing, new_figure, plain
 from diswm.report.charts import Groups, Look, legend
-from diswm.report.reading import Row
+from diswm.report.reading import Row, Run
 from diswm.report.tables import Numbers
 from diswm.report.trials import Trial
 
+Media = dict[str, Array]
 DIMS, CLIPS = 5, 4
 UNITS = ("PSNR (dB)", "SSIM")
 
 
 def predictions(groups: Groups, name: str) -> list[Drawing]:
     """The strip of the first run of each group that kept a prediction."""
-    found = []
-    for place, (group, trials) in enumerate(groups.items()):
-        for trial in trials:
-            media = strips.prediction_media(trial.run)
-            if media is not None:
-                found.append(_small(strips.prediction_strip(media, f"{name}_{place}"), group, trial))
-                break
-    return found
+    return _firsts(groups, strips.prediction_media, lambda media, place: strips.prediction_strip(media, f"{name}_{place}"))
 
 
 def traversals(groups: Groups, name: str) -> list[Drawing]:
     """The traversal of the first run of each group that kept one: the most used dimensions."""
+    return _firsts(groups, strips.traversal_media, lambda media, place: strips.traversal_grid(media, f"{name}_{place}", DIMS))
+
+
+def _firsts(groups: Groups, kept: Callable[[Run], Media | None], draw: Callable[[Media, int], Drawing]) -> list[Drawing]:
+    """What is drawn of the first run of each group that kept something to draw."""
     found = []
     for place, (group, trials) in enumerate(groups.items()):
         for trial in trials:
-            media = strips.traversal_media(trial.run)
+            media = kept(trial.run)
             if media is not None:
-                found.append(_small(strips.traversal_grid(media, f"{name}_{place}", DIMS), group, trial))
+                found.append(_small(draw(media, place), group, trial))
                 break
     return found
 
