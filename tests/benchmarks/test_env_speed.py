@@ -28,6 +28,6 @@ def test_it_runs_and_the_pictures_are_near_the_suites(tmp_path: Path) -> None:
     if suite["why_not"]:
         pytest.skip(f"no pictures of the suite here: {suite['why_not']}")
     assert (suite["difference"], suite["times"]) == (0.0, [1.0])
-    assert gl["difference"] < 0.1  # of 255; 0.02 when written
+    assert gl["difference"] < 0.1  # of 255; 0.06 when written
     if not warp["why_not"]:
         assert 1 < warp["difference"] < 10  # 5 when written: no reflections, hard edges

@@ -89,5 +89,5 @@ def test_tasks_are_named_once_and_known() -> None:
 def test_the_suites_own_renderer_is_near_gl() -> None:
     world = draw_world("cartpole_swingup", cells()[:1], 1, 0, lambda what: None)
     found = world.differences()
-    assert found["gl", "original"] < 0.1, "0.00 when written: only the size of the shadow map differs"
+    assert found["gl", "original"] < 0.1, "0.01 when written: only a smaller shadow map and fewer triangles differ"
     assert world.views[2].by.startswith("dm_control's own renderer (shadow map 2048")

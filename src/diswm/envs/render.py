@@ -25,6 +25,7 @@ from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, sky_t
 
 MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
 MEND_WARP = "pip install 'diswm[warp]'"
+STACKS = 10  # rings of triangles of a round shape where a picture is small, MuJoCo has 16: triangles are what software GL waits for
 
 
 class Renderer(Protocol):
@@ -67,7 +68,7 @@ def make_renderer(
 
 
 class GLRenderer:
-    """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size."""
+    """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size and `STACKS`."""
 
     def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, surface: Surface = FLOOR):
         import mujoco
@@ -187,14 +188,15 @@ class GLRenderer:
 @contextlib.contextmanager
 def _settings(model: Any, shadow_size: int, size: int) -> Iterator[None]:
     """Settings that are read when a context is made; afterwards the model has its own again. A frame buffer no larger than the picture
-    is cheaper to clear; the pixels are the same."""
+    is cheaper to clear; the pixels are the same. Fewer rings move a 64 x 64 picture by 0.01 to 0.07 of 255 in the mean."""
     quality, buffer = model.vis.quality, model.vis.global_
-    before = quality.shadowsize, buffer.offwidth, buffer.offheight
-    quality.shadowsize, buffer.offwidth, buffer.offheight = shadow_size, size, size
+    before = quality.shadowsize, quality.numstacks, buffer.offwidth, buffer.offheight
+    quality.shadowsize, quality.numstacks = shadow_size, STACKS if size <= 64 else quality.numstacks
+    buffer.offwidth = buffer.offheight = size
     try:
         yield
     finally:
-        quality.shadowsize, buffer.offwidth, buffer.offheight = before
+        quality.shadowsize, quality.numstacks, buffer.offwidth, buffer.offheight = before
 
 
 def _close_at_exit(renderer: weakref.ref[GLRenderer]) -> None:
