@@ -112,6 +112,71 @@ def test_where_parities_come_to_lie() -> None:
     assert kernels.interleave(parts, 1, 2)[0, 0].nonzero().tolist() == [[1, 0]]
 
 
+def gru_gradients(parts: Tensor, state: Tensor, norm: torch.nn.LayerNorm) -> list[Tensor]:
+    """The next state, and the gradients of all that it depends on."""
+    leaves = [parts.detach().requires_grad_(), state.detach().requires_grad_(), norm.weight, norm.bias]
+    new = kernels.gru_gates(leaves[0], leaves[1], norm)
+    above = torch.randn(new.shape, generator=torch.Generator().manual_seed(1))
+    return [new.detach(), *torch.autograd.grad(new, leaves, above)]
+
+
+def gru_inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, torch.nn.LayerNorm]:
+    """64 rows of 3 x 24 numbers: more than kernels.FEW."""
+    generator, norm = torch.Generator().manual_seed(0), torch.nn.LayerNorm(72)
+    with torch.no_grad():
+        norm.weight.copy_(1 + torch.randn(72, generator=generator) / 3)
+        norm.bias.copy_(torch.randn(72, generator=generator) / 3)
+    parts = (torch.randn(64, 72, generator=generator) * 3).to(dtype)
+    return parts, torch.randn(64, 24, generator=generator), norm
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_gru_gates(dtype: torch.dtype, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers up to 4, gradients up to 20 (sums of 64 rows): a few units in the last place of float32; the gradient of the products is
+    rounded as they are, and a bfloat16 of up to 4 may fall to the other side: 2^-7."""
+    parts, state, norm = gru_inputs(dtype)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels, "loops", None)
+        expected = gru_gradients(parts, state, norm)
+    monkeypatch.setattr(kernels, "SHARE", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert kernels.compiled(parts, kernels.FEW)
+    for name, one, other in zip(("new", "parts", "state", "scale", "shift"), gru_gradients(parts, state, norm), expected, strict=True):
+        rounded = name == "parts" and dtype == torch.bfloat16
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=2**-7 if rounded else 2e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@needs_numba
+def test_gru_gates_show_what_is_not_a_number() -> None:
+    parts, state, norm = gru_inputs(torch.float32)
+    parts[3, 40], parts[5, 60] = float("nan"), float("inf")
+    new = kernels.gru_gates(parts, state, norm)
+    assert new.isnan().any(1).nonzero().flatten().tolist() == [3, 5]
+
+
+@needs_numba
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_few_outputs(outputs: int, plain: Callable) -> None:
+    """Sums of 64 products of numbers up to 4, in another order: 1e-5. The gradient of x is rounded to bfloat16 (2^-8) either way."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 256, 64, generator=generator).bfloat16()
+    slopes = []
+    for run in (with_gradient, plain):
+        weight = torch.randn(outputs, 64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+        bias = torch.ones(outputs, requires_grad=True)
+        found, slope = run(lambda x, weight=weight, bias=bias: kernels.few_outputs(x, weight, bias), x)
+        slopes.append((found, slope, weight.grad, bias.grad))
+    (found, slope, weights, biases), (found_plain, slope_plain, weights_plain, biases_plain) = slopes
+    assert found.dtype == torch.float32
+    assert found.shape == (4, 256, outputs)
+    torch.testing.assert_close(found, found_plain, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(slope, slope_plain, rtol=2**-8, atol=1e-6)
+    torch.testing.assert_close(weights, weights_plain, rtol=1e-4, atol=1e-4)  # sums of 1024
+    torch.testing.assert_close(biases, biases_plain, rtol=1e-5, atol=1e-5)
+
+
 @needs_numba
 def test_threads_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three threads, seven rows: the pieces 0:2, 2:4 and 4:7 fill the result as one call does."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diswm.agents.learner import frozen
 from diswm.model.heads import Actor, AnyActor, OneHotActor, ScalarHead
 from diswm.model.rssm import RSSM, Latent
 from diswm.objectives.imagine import actor_loss, critic_loss, imagine, lambda_return, path_weights
@@ -142,18 +141,15 @@ def test_choices_learn_to_reach_what_pays() -> None:
 
 def learn_behaviour(setup: Setup) -> list[float]:
     """Backward of the actor's loss without entropy; the size of each of the actor's gradients."""
-    with frozen(setup.rssm, setup.reward, setup.critic):
-        path = setup.path()
-        reward, value = setup.reward(path.feature), setup.critic(path.feature)
-        returns = lambda_return(reward, value, torch.full_like(reward, 0.99), 0.95)
-        actor_loss(returns, path.entropy, torch.ones_like(returns), 0.0).backward()
-    return [float(param.grad.abs().sum()) for param in setup.actor.parameters()]
+    path, params = setup.path(), list(setup.actor.parameters())
+    reward, value = setup.reward(path.feature), setup.critic(path.feature)
+    returns = lambda_return(reward, value, torch.full_like(reward, 0.99), 0.95)
+    actor_loss(returns, path.entropy, torch.ones_like(returns), 0.0).backward(inputs=params)
+    return [float(param.grad.abs().sum()) for param in params]
 
 
-def test_the_actor_s_loss_trains_the_actor_and_nothing_else(setup: Setup) -> None:
+def test_the_actor_s_loss_trains_all_of_the_actor(setup: Setup) -> None:
     assert min(learn_behaviour(setup)) > 0
-    others = [param for module in (setup.rssm, setup.reward, setup.critic) for param in module.parameters()]
-    assert all(param.grad is None and param.requires_grad for param in others)
 
 
 def test_the_actor_learns_through_the_dynamics_alone(setup: Setup) -> None:

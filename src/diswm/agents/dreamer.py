@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diswm.agents.learner import LearnerConfig, Optimiser, WorldLearner, frozen, to_tensors
+from diswm.agents.learner import LearnerConfig, Optimiser, WorldLearner, to_tensors
 from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
 from diswm.model.heads import Actor, AnyActor, OneHotActor, ScalarHead
 from diswm.model.rssm import Latent
@@ -148,7 +148,7 @@ class Dreamer(WorldLearner):
     def update_behaviour(self, post: Latent) -> dict[str, Tensor | float]:
         """One step of the actor, then of the critic, in imagination from posterior states (B, T, ...); the world model stays as it is."""
         c, start = self.dreamer, self._starts(post)
-        with frozen(self.world), self.autocast():
+        with self.autocast():
             path = self.dream(start)
             reward = self.world.heads["reward"](path.feature)
             value = self.slow_critic(path.feature)
@@ -156,10 +156,9 @@ class Dreamer(WorldLearner):
             returns = lambda_return(reward, value, discount, c.lam)
             weight = path_weights(discount)[:-1]
             loss = actor_loss(returns, path.entropy, weight, c.entropy)
-            actor_norm, actor_taken = self.actor_optimiser.step(loss)
-        with self.autocast():
             value_loss = critic_loss(self.critic(path.feature[:-1].detach()), returns, weight)
-            critic_norm, critic_taken = self.critic_optimiser.step(value_loss)
+        actor_norm, actor_taken = self.actor_optimiser.step(loss)
+        critic_norm, critic_taken = self.critic_optimiser.step(value_loss)
         return {
             "actor/loss": loss.detach(),
             "actor/entropy": path.entropy.detach().mean(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import numpy as np
@@ -73,19 +73,6 @@ def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device, non_blocking=True) for name, value in batch.items()}
 
 
-@contextmanager
-def frozen(*modules: nn.Module) -> Iterator[None]:
-    """No gradients for these modules' weights inside the block; gradients still flow through them."""
-    params = [param for module in modules for param in module.parameters() if param.requires_grad]
-    for param in params:
-        param.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for param in params:
-            param.requires_grad_(True)
-
-
 class Optimiser:
     """Adam with a bound on the gradients' norm, that refuses a step which is not finite."""
 
@@ -95,11 +82,15 @@ class Optimiser:
         self.clip = clip
 
     def step(self, loss: Tensor) -> tuple[Tensor, bool]:
-        """Backward, clip, step. Returns the gradients' norm and whether the step was taken."""
+        """Backward, clip, step. Returns the gradients' norm and whether the step was taken.
+
+        Other weights that the loss depends on are left alone: their gradients are not even taken. Call it outside of autocast, which
+        would round the gradients of float32 layers.
+        """
         self.adam.zero_grad(set_to_none=True)
         if not torch.isfinite(loss):
             return loss.new_tensor(float("nan")), False
-        loss.backward()
+        loss.backward(inputs=self.params)
         norm = nn.utils.clip_grad_norm_(self.params, self.clip, foreach=True)
         if not torch.isfinite(norm):
             return norm, False
@@ -122,15 +113,17 @@ class RatioEstimator:
         self.optimiser = Optimiser(self.net, config.discriminator_lr, 1e-8, config.clip, betas=(0.5, 0.9))
 
     def __call__(self, sample: Tensor) -> Tensor:
-        """log q(z) - sum_j log q(z_j) as it stands: (N, E) -> (N,), with gradient for the samples alone."""
-        with frozen(self.net):
-            ratio: Tensor = self.net(sample)
+        """log q(z) - sum_j log q(z_j) as it stands: (N, E) -> (N,)."""
+        ratio: Tensor = self.net(sample)
         return ratio
 
-    def learn(self, sample: Tensor, generator: torch.Generator) -> dict[str, Tensor | float]:
-        """One step of telling these samples (N, E) from themselves with permuted dimensions."""
+    def loss(self, sample: Tensor, generator: torch.Generator) -> Tensor:
+        """How badly it tells these samples (N, E) from themselves with permuted dimensions."""
         sample = sample.detach()
-        loss = discriminator_loss(self.net(sample), self.net(permute_dimensions(sample, generator)))
+        return discriminator_loss(self.net(sample), self.net(permute_dimensions(sample, generator)))
+
+    def step(self, loss: Tensor) -> dict[str, Tensor | float]:
+        """One step of its own optimiser on that loss."""
         norm, _ = self.optimiser.step(loss)
         return {"discriminator/loss": loss.detach(), "discriminator/grad_norm": norm}
 
@@ -205,7 +198,8 @@ class WorldLearner:
             metrics["code/kl"] = beta_term(obs.code.mean, obs.code.logvar).detach().mean()
         if self.discriminator and taken:
             with self.autocast():
-                metrics |= self.discriminator.learn(context.drawn, self.generator)
+                loss = self.discriminator.loss(context.drawn, self.generator)
+            metrics |= self.discriminator.step(loss)
         return obs, metrics
 
     def actions(self, data: dict[str, Tensor]) -> Tensor:

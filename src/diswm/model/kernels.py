@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 try:
@@ -25,17 +24,19 @@ except ModuleNotFoundError as error:  # numba is an extra
     loops = None  # type: ignore[assignment]
 
 LARGE = 16_384  # numbers for which one pass is worth its call
+OUTPUTS = 16  # of a linear layer, up to which it waits for its input and not for its products
+FEW = 2_048  # the same where one pass stands for twenty
 SHARE = 262_144  # numbers that are worth a thread of their own
 
 
-def compiled(x: Tensor) -> bool:
+def compiled(x: Tensor, least: int = LARGE) -> bool:
     """Whether these kernels take this tensor: a large one on a CPU, without gaps in memory, and not while a graph is recorded."""
     return (
         loops is not None
         and not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and x.dtype in (torch.uint8, torch.float32, torch.bfloat16)
-        and x.numel() >= LARGE
+        and x.numel() >= least
         and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
     )
 
@@ -60,6 +61,60 @@ class _Elu(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
         return torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, True, y)  # from the result: no exponential
+
+
+def gru_gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
+    """The products of a GRU (N, 3 D), their layer norm, if any, and the state (N, D) -> the next state, float32.
+
+    The three thirds are the reset gate, which multiplies the candidate, the candidate, and the update gate, biased by -1 (DreamerV2).
+    """
+    if compiled(parts, FEW) and isinstance(norm, nn.LayerNorm):
+        result: Tensor = _Gates.apply(parts, state.float().contiguous(), norm.weight, norm.bias)
+        return result
+    reset, candidate, update = norm(parts.float()).chunk(3, -1)
+    candidate = torch.tanh(torch.sigmoid(reset) * candidate)
+    return torch.lerp(state, candidate, torch.sigmoid(update - 1))
+
+
+class _Gates(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, parts: Tensor, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(parts, state, scale, shift)
+        new = torch.empty_like(state)
+        _run(loops.gates, *map(_numbers, (parts, state, new)), scale=_numbers(scale), shift=_numbers(shift))
+        return new
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        parts, state, scale, shift = ctx.saved_tensors
+        to_parts, to_state = torch.empty_like(parts), torch.empty_like(state)
+        arrays = map(_numbers, (parts, state, grad.contiguous(), to_parts, to_state))
+        totals = _run(loops.gates_gradient, *arrays, total=(2, len(scale)), scale=_numbers(scale), shift=_numbers(shift))
+        return to_parts, to_state, totals[0], totals[1]
+
+
+def few_outputs(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (..., I), weight (O, I), bias (O) -> (..., O), all sums in float32 whatever x is; without a copy of x where O is small."""
+    if len(weight) <= OUTPUTS and x.dtype == torch.bfloat16 and compiled(x, LARGE * len(weight)):
+        rows: Tensor = _FewOutputs.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+        return rows.view(*x.shape[:-1], len(weight))
+    return F.linear(x.float(), weight, bias)
+
+
+class _FewOutputs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        y = x.new_empty(len(x), len(weight), dtype=torch.float32)
+        _run(loops.few_outputs, _numbers(x), _numbers(y), weight=_numbers(weight), bias=_numbers(bias))
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        to_x, grad = torch.empty_like(x), grad.contiguous()
+        total = _run(loops.few_outputs_gradient, *map(_numbers, (x, grad, to_x)), total=tuple(weight.shape), weight=_numbers(weight))
+        return to_x, total, grad.sum(0)
 
 
 def image_input(image: Tensor) -> Tensor:
@@ -169,17 +224,22 @@ def _pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads, "diswm-kernels")
 
 
-def _run(loop: Callable[..., None], *arrays: np.ndarray, **fixed: int) -> None:
-    """One loop over arrays of equal length, which are split by their first axis among as many threads as PyTorch has."""
-    call = functools.partial(loop, **fixed)
+def _run(loop: Callable[..., None], *arrays: np.ndarray, total: tuple[int, ...] = (), **fixed: Any) -> Tensor:
+    """One loop over arrays of equal length, which are split by their first axis among as many threads as PyTorch has.
+
+    Gives back the sum of what the threads added to ``total``, zeros of this shape.
+    """
     count = len(arrays[0])
-    parts = min(torch.get_num_threads(), count, arrays[0].size // SHARE)
-    if parts <= 1:
-        call(*arrays)
-        return
-    cuts = [count * part // parts for part in range(parts + 1)]
-    pieces = [[array[first:last] for array in arrays] for first, last in itertools.pairwise(cuts)]
-    others = [_pool(parts - 1).submit(call, *piece) for piece in pieces[1:]]
-    call(*pieces[0])
+    parts = max(1, min(torch.get_num_threads(), count, arrays[0].size // SHARE))
+    totals = torch.zeros(parts, *total)
+    call = functools.partial(loop, **fixed)
+
+    def piece(part: int) -> None:
+        first, last = count * part // parts, count * (part + 1) // parts
+        call(*(array[first:last] for array in arrays), **({"total": totals[part].numpy()} if total else {}))
+
+    others = [_pool(parts - 1).submit(piece, part) for part in range(1, parts)]
+    piece(0)
     for other in others:
         other.result()
+    return totals.sum(0)

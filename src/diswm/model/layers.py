@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diswm.model.kernels import elu, interleave
+from diswm.model.kernels import elu, few_outputs, gru_gates, interleave
 
 
 class OutputLinear(nn.Linear):
@@ -16,7 +16,7 @@ class OutputLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
+            return few_outputs(x, self.weight, self.bias)
 
 
 class ELU(nn.Module):
@@ -95,10 +95,8 @@ class NormGRUCell(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:
         """x (B, input_size), state (B, size) -> next state (B, size)."""
-        parts = self.norm(self.linear(torch.cat([x, state], -1)).float())
-        reset, candidate, update = parts.chunk(3, -1)
-        candidate = torch.tanh(torch.sigmoid(reset) * candidate)
-        return torch.lerp(state, candidate, torch.sigmoid(update - 1))
+        parts = self.linear(torch.cat([x, state.to(x.dtype)], -1))
+        return gru_gates(parts, state, self.norm)
 
 
 def output_to_images(output: Tensor) -> Tensor:

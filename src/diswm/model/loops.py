@@ -12,6 +12,7 @@ from numba.extending import intrinsic, overload
 
 F32, U16, U32, U64 = np.float32, np.uint16, np.uint32, np.uint64
 ZERO, HALF, ONE = F32(0), F32(0.5), F32(1)
+NORM_EPS = F32(1e-5)  # nn.LayerNorm's own
 
 
 def _compiled(*fastmath: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -28,7 +29,7 @@ def _compiled(*fastmath: str) -> Callable[[Callable[..., None]], Callable[..., N
 
 
 _loop = _compiled("contract", "nsz")
-_sum = _compiled("contract", "nsz", "reassoc")
+_sum = _compiled("contract", "nsz", "reassoc")  # in any order: not for loops with `_expm1`, whose rounding is an order
 _inline = njit(inline="always", fastmath={"contract", "nsz"})
 
 
@@ -99,6 +100,131 @@ def elu(x: Any, y: Any) -> None:
         value = _wide(x[i])
         below = _expm1(min(value, ZERO))
         y[i] = _fit(y, below if value <= ZERO else value)
+
+
+@_inline
+def _sigmoid(x: Any) -> Any:
+    """1 / (1 + exp(-x)), from the exponential of the negative of x and -x, which cannot overflow."""
+    small = ONE + _expm1(-abs(x))
+    return (ONE if x >= ZERO else small) / (ONE + small)
+
+
+@_inline
+def _tanh(x: Any) -> Any:
+    t = _expm1(F32(-2) * abs(x))
+    return (t if x < ZERO else -t) / (t + F32(2))
+
+
+@_sum
+def _moments(row: Any) -> Any:
+    """Mean, and 1 over the standard deviation, of a row of layer norm."""
+    total = ZERO
+    for i in range(len(row)):
+        total += _wide(row[i])
+    mean = total / F32(len(row))
+    squares = ZERO
+    for i in range(len(row)):
+        apart = _wide(row[i]) - mean
+        squares += apart * apart
+    return mean, ONE / np.sqrt(squares / F32(len(row)) + NORM_EPS)
+
+
+@_inline
+def _thirds(line: Any) -> Any:
+    """The numbers of reset gate, candidate and update gate. (Sums in an index would keep a loop from being vectorised.)"""
+    size = len(line) // 3
+    return line[:size], line[size : 2 * size], line[2 * size :]
+
+
+@_loop
+def gates(parts: Any, state: Any, new: Any, scale: Any, shift: Any) -> None:
+    """new = the state after the gates of `layers.NormGRUCell`, of which ``parts`` (N, 3 D) are the products."""
+    (scale_r, scale_c, scale_u), (shift_r, shift_c, shift_u) = _thirds(scale), _thirds(shift)
+    for n in range(len(parts)):
+        mean, steep = _moments(parts[n])
+        bad = ZERO * steep  # not a number, where the row has one: the exponentials would hide it
+        (part_r, part_c, part_u), old, result = _thirds(parts[n]), state[n], new[n]
+        for i in range(len(result)):
+            reset = _sigmoid((_wide(part_r[i]) - mean) * steep * scale_r[i] + shift_r[i])
+            candidate = _tanh(reset * ((_wide(part_c[i]) - mean) * steep * scale_c[i] + shift_c[i]))
+            update = _sigmoid((_wide(part_u[i]) - mean) * steep * scale_u[i] + shift_u[i] - ONE)
+            result[i] = old[i] + update * (candidate - old[i]) + bad
+
+
+@_sum
+def _level(slope: Any, normed: Any) -> Any:
+    """Means of the slopes, and of the slopes times their numbers."""
+    level, tilt = ZERO, ZERO
+    for i in range(len(slope)):
+        level += slope[i]
+        tilt += slope[i] * normed[i]
+    return level / F32(len(slope)), tilt / F32(len(slope))
+
+
+@_loop
+def gates_gradient(parts: Any, state: Any, grad: Any, to_parts: Any, to_state: Any, total: Any, scale: Any, shift: Any) -> None:
+    """Gradients of `gates`, taken through its steps anew; those of scale and shift are added to ``total`` (2, 3 D)."""
+    normed, gate, slope, candidate = np.empty_like(scale), np.empty_like(scale), np.empty_like(scale), np.empty_like(state[0])
+    (reset, inner, update), (slope_r, slope_c, slope_u) = _thirds(gate), _thirds(slope)
+    to_scale, to_shift = total[0], total[1]
+    for n in range(len(parts)):
+        row, old, above, result, kept = parts[n], state[n], grad[n], to_parts[n], to_state[n]
+        mean, steep = _moments(row)
+        for i in range(len(row)):  # short loops over few arrays: longer ones are not vectorised, as arrays might overlap
+            normed[i] = (_wide(row[i]) - mean) * steep
+        for i in range(len(row)):
+            gate[i] = normed[i] * scale[i] + shift[i]
+        for i in range(len(reset)):
+            reset[i] = _sigmoid(reset[i])
+        for i in range(len(update)):
+            update[i] = _sigmoid(update[i] - ONE)
+        for i in range(len(candidate)):
+            candidate[i] = _tanh(reset[i] * inner[i])
+        for i in range(len(kept)):
+            kept[i] = above[i] * (ONE - update[i])
+        for i in range(len(slope_u)):
+            slope_u[i] = above[i] * (candidate[i] - old[i]) * update[i] * (ONE - update[i])
+        for i in range(len(slope_c)):
+            slope_c[i] = above[i] * update[i] * (ONE - candidate[i] * candidate[i]) * reset[i]
+        for i in range(len(slope_r)):
+            slope_r[i] = slope_c[i] * inner[i] * (ONE - reset[i])
+        for i in range(len(row)):
+            to_scale[i] += slope[i] * normed[i]
+        for i in range(len(row)):
+            to_shift[i] += slope[i]
+        for i in range(len(row)):
+            slope[i] *= scale[i]
+        level, tilt = _level(slope, normed)
+        for i in range(len(row)):
+            result[i] = _fit(result, steep * (slope[i] - level - normed[i] * tilt))
+
+
+@_sum
+def few_outputs(x: Any, y: Any, weight: Any, bias: Any) -> None:
+    """y (N, O) = x (N, I) weight (O, I)' + bias, for few outputs."""
+    for n in range(len(x)):
+        row = x[n]
+        for o in range(len(weight)):
+            line, part = weight[o], ZERO
+            for i in range(len(row)):
+                part += _wide(row[i]) * line[i]
+            y[n, o] = part + bias[o]
+
+
+@_sum
+def few_outputs_gradient(x: Any, grad: Any, to_x: Any, total: Any, weight: Any) -> None:
+    """Gradients of `few_outputs`; that of the weight is added to ``total`` (O, I)."""
+    above = np.empty(x.shape[1], F32)
+    for n in range(len(x)):
+        row, result = x[n], to_x[n]
+        above[:] = ZERO
+        for o in range(len(weight)):
+            line, sums, share = weight[o], total[o], grad[n, o]
+            for i in range(len(row)):
+                above[i] += share * line[i]
+                sums[i] += share * _wide(row[i])
+        for i in range(len(row)):
+            result[i] = _fit(result, above[i])
 
 
 @_loop
