@@ -15,11 +15,11 @@ ZERO, HALF, ONE = F32(0), F32(0.5), F32(1)
 NORM_EPS = F32(1e-5)  # nn.LayerNorm's own
 
 
-def _compiled(*fastmath: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile at first use, keep the result beside the source or in the user's cache, and let other threads run meanwhile."""
     flags: dict[str, Any] = {"fastmath": set(fastmath), "nogil": True, "error_model": "numpy"}
 
-    def wrap(function: Callable[..., None]) -> Callable[..., None]:
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return njit(cache=True, **flags)(function)
         except RuntimeError:  # there is no place that may be written: each process compiles
