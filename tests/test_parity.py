@@ -181,6 +181,22 @@ def test_the_script_says_what_is_wrong_with_a_folder(folder: Path, tmp_path: Pat
     assert damaged.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("in/action", lambda value: value[..., :1], "in/action has shape (2, 5, 1), expected (2, 5, 2)"),
+        ("in/reward", lambda value: value[..., None], "in/reward has shape (2, 5, 1), expected (2, 5)"),
+        ("in/image", lambda value: value[:, :, :32, :32], "in/image has shape (2, 5, 32, 32, 3), expected (2, 5, 64, 64, 3)"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_weights(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, change: Any, words: str
+) -> None:
+    changed = altered(folder, tmp_path, lambda numbers: numbers.update({key: change(numbers[key])}))
+    assert parity.main([str(changed)]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_folder_without_a_part_cannot_be_compared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed = altered(folder, tmp_path, lambda numbers: None)
     (changed / "teacher_encoder.pt").unlink()
