@@ -76,10 +76,9 @@ def test_our_numbers_are_the_released_ones(capsys: pytest.CaptureFixture[str]) -
     assert wanted == {line.split()[0] for line in table.splitlines()[1:-1]}, "every quantity has a line"
 
 
-@needs_golden
-def test_the_whole_update_takes_these_losses() -> None:
-    """The same numbers out of the agent's own update, with all noise at zero."""
-    found = parity.Parity(GOLDEN)
+def check_update(folder: Path) -> None:
+    """The losses and norms of golden.npz out of the agent's own update, with all noise at zero: its horizon, discount, lambda, weights."""
+    found = parity.Parity(folder)
     agent, golden = found.agent, found.golden
     agent.world.noise = lambda generator, *shape: torch.zeros(shape)
     behaviour = agent.update_behaviour(found.obs.post)
@@ -92,6 +91,15 @@ def test_the_whole_update_takes_these_losses() -> None:
         "critic/loss": float(golden["behaviour/value_loss"]),
     }
     assert {name: float((world | behaviour)[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+@needs_golden
+def test_the_whole_update_takes_these_losses() -> None:
+    check_update(GOLDEN)
+
+
+def test_the_whole_update_at_other_sizes(folder: Path) -> None:
+    check_update(folder)
 
 
 @needs_golden
