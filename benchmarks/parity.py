@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from diswm.agents import Dreamer, LearnerConfig
 from diswm.agents.learner import _TERMS, TermContext
 from diswm.build import load, load_video_model
-from diswm.contract import DiswmError
+from diswm.contract import IMAGE_SHAPE, DiswmError
 from diswm.exchange import import_checkpoint, imported_teacher
 from diswm.model.dists import normal_entropy, normal_kl, normal_nll
 from diswm.model.kernels import image_input
@@ -85,6 +85,14 @@ def read_golden(folder: Path) -> dict[str, Tensor]:
     return found
 
 
+def check_inputs(folder: Path, golden: dict[str, Tensor], act_dim: int) -> None:
+    """DiswmError where the inputs do not fit each other or the weights."""
+    lead = tuple(golden["in/image"].shape[:2])  # (B, T)
+    for key, expected in (("in/image", (*lead, *IMAGE_SHAPE)), ("in/action", (*lead, act_dim)), ("in/reward", lead)):
+        if (shape := tuple(golden[key].shape)) != expected:
+            raise DiswmError(f"{folder / 'golden.npz'}: {key} has shape {shape}, expected {expected}. Take weights and numbers of one run.")
+
+
 class Parity:
     """Our agent with the weights of a folder, and pairs of (key, ours) by the keys of golden.npz."""
 
@@ -97,6 +105,7 @@ class Parity:
         self.agent.load_networks(found.state_dict()["model"])
         self.world = self.agent.world
         self.extra = 5e-7 * found.world.config.z_dim  # what the release adds to beta_kl
+        check_inputs(folder, self.golden, found.world.act_dim)
         image = self.golden["in/image"]
         with torch.no_grad():
             code = teacher(image_input(image.flatten(0, 1)))

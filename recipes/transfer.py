@@ -55,7 +55,7 @@ def draw(groups: dict[str, list[Trial]], reference: str, path: Path, title: str)
         values = {name: [MEASURES[measure](t) for t in trials if t.finished] for name, trials in groups.items()}
         dots(place, values, measure, styles)
     gaps = {name: paired(groups.get(reference, []), trials, area) for name, trials in groups.items() if name != reference}
-    dots(axes[1, 1], gaps, f"{area}: {reference} less the other, by seed", styles)
+    dots(axes[1, 1], gaps, f"area: {reference} less the other, by seed", styles)
     axes[1, 1].axvline(0, color="0.3", linewidth=1)
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -89,7 +89,8 @@ def report(folder: Path, results: Path, *, name: str, reference: str, command: s
         f"![curves and differences]({name}.png)",
         table(groups),
         f"{study.CELLS} With three seeds such an interval reaches from about the worst seed to the best: read it as their spread. A seed "
-        "has the same first states and colours in every variant, so differences are taken seed by seed, from the seeds that both finished.",
+        "has the same first states and colours in every variant, so differences are taken seed by seed, from the seeds that both finished. "
+        "Of three seeds, higher or lower means in all three, as chance alone gives in one comparison of four.",
         study.markdown(["difference", "seeds", *MEASURES, "in area"], gaps) if gaps else "",
         f"Fewer than {LEAST} finished seeds, so no result: {', '.join(few)}." if few else "",
         study.unfinished(trials),

@@ -11,7 +11,7 @@ import pytest
 import small
 
 from diswm import api
-from diswm.ablations import ABLATIONS, ablate, check_record, check_teacher_record, method_of, slug
+from diswm.ablations import ABLATIONS, ablate, check_record, check_teacher_record, method_of, slug, teacher_note
 from diswm.cli import main
 from diswm.config import PretrainRun, TrainRun, flat, from_dict, merge, to_dict
 from diswm.contract import DiswmError
@@ -142,6 +142,23 @@ def test_both_stages_are_ablated_alike(text: str, words: str) -> None:
 def test_ablations_of_one_stage_take_any_teacher() -> None:
     check_teacher_record(ablate(TRAIN, ["distill=1", "distill_kind=mse_mean", "source=t"]), VIDEO)
     check_teacher_record(ablate(TRAIN, ["no_disentangle"]), for_pretraining(PretrainRun(), "no_disentangle"))
+
+
+def test_a_teacher_of_another_method_is_said() -> None:
+    """`no_disentangle` is of both stages, also where it is the method and not a flag."""
+    student = merge(for_training(TrainRun(), "no_disentangle"), {"teacher": "t"})
+    assert "t was pretrained with beta, unlike the teacher of no_disentangle" in teacher_note(student, VIDEO)
+    bare = for_pretraining(PretrainRun(), "no_disentangle")
+    assert "t was pretrained without beta, unlike the teacher of diswm" in teacher_note(merge(TRAIN, {"teacher": "t"}), bare)
+    alike = [(student, bare), (TRAIN, VIDEO), (TRAIN, ablate(VIDEO, ["beta=0", "code=5"])), (for_training(TrainRun(), "paper"), VIDEO)]
+    alike += [(ablate(TRAIN, ["no_disentangle"]), bare), (for_training(TrainRun(), "dv2_finetune"), VIDEO)]
+    assert [teacher_note(one, other) for one, other in alike] == [""] * len(alike)
+
+
+def test_the_note_is_given(teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {"train__frames": 110, "train__eval_every": 1000, "eval__episodes": 1}
+    assert api.train(small.train_config(tmp_path / "agent", "no_disentangle", teacher=str(teacher), **changes))
+    assert "was pretrained with beta" in " ".join(capsys.readouterr().out.split())
 
 
 def test_runs_from_before_there_were_ablations_go_on(tmp_path: Path) -> None:

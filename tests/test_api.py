@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,24 @@ def test_methods_with_a_teacher_train(method: str, videos: Path, tmp_path: Path)
     assert lines
     assert ("loss/distill" in lines[-1]) == (method != "dv2_finetune")
     assert ("loss/beta" in lines[-1]) == (method == "paper")
+
+
+def test_pretraining_takes_an_archive_its_folder_and_train_eps(videos: Path, tmp_path: Path) -> None:
+    """Wherever the released layout is opened, the same model comes out; an archive that was cut is told in one line."""
+    episodes = tmp_path / "by_hand" / "walker_walk" / "train_eps"
+    shutil.copytree(videos, episodes)
+    with tarfile.open(tmp_path / "walker_walk.tar.xz", "w:xz") as tar:
+        tar.add(tmp_path / "by_hand" / "walker_walk", "walker_walk")
+    weights = []
+    for name, given in enumerate((tmp_path / "walker_walk.tar.xz", episodes.parent, episodes)):
+        assert api.pretrain(small.pretrain_config(tmp_path / f"run{name}", given, pretrain__updates=2))
+        weights.append(load_video_model(tmp_path / f"run{name}").state_dict())
+    assert all(torch.equal(value, other[name]) for other in weights[1:] for name, value in weights[0].items())
+    whole = (tmp_path / "walker_walk.tar.xz").read_bytes()
+    (tmp_path / "cut.tar.xz").write_bytes(whole[:-15])
+    with pytest.raises(DiswmError, match=r"cut\.tar\.xz: cannot be unpacked \(the compressed data end in the middle\)"):
+        api.pretrain(small.pretrain_config(tmp_path / "cut", tmp_path / "cut.tar.xz"))
+    assert not (tmp_path / "cut").exists()
 
 
 def test_traversing_other_videos(agent: Path, videos: Path, tmp_path: Path) -> None:

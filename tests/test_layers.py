@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": PARTS
     | {
         *("config", "methods", "ablations", "build", "checks", "collecting", "datasets", "exchange", "evaluations", "factorsets", "matrix"),
-        "runtime",
+        *("hub", "runtime"),
     },
     "demo": PARTS | {"config", "methods", "presets", "api", "report"},
     "arguments": set(),

@@ -76,10 +76,9 @@ def test_our_numbers_are_the_released_ones(capsys: pytest.CaptureFixture[str]) -
     assert wanted == {line.split()[0] for line in table.splitlines()[1:-1]}, "every quantity has a line"
 
 
-@needs_golden
-def test_the_whole_update_takes_these_losses() -> None:
-    """The same numbers out of the agent's own update, with all noise at zero."""
-    found = parity.Parity(GOLDEN)
+def check_update(folder: Path) -> None:
+    """The losses and norms of golden.npz out of the agent's own update, with all noise at zero: its horizon, discount, lambda, weights."""
+    found = parity.Parity(folder)
     agent, golden = found.agent, found.golden
     agent.world.noise = lambda generator, *shape: torch.zeros(shape)
     behaviour = agent.update_behaviour(found.obs.post)
@@ -92,6 +91,15 @@ def test_the_whole_update_takes_these_losses() -> None:
         "critic/loss": float(golden["behaviour/value_loss"]),
     }
     assert {name: float((world | behaviour)[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+@needs_golden
+def test_the_whole_update_takes_these_losses() -> None:
+    check_update(GOLDEN)
+
+
+def test_the_whole_update_at_other_sizes(folder: Path) -> None:
+    check_update(folder)
 
 
 @needs_golden
@@ -179,6 +187,22 @@ def test_the_script_says_what_is_wrong_with_a_folder(folder: Path, tmp_path: Pat
     assert damaged.returncode == 2
     assert damaged.stderr.startswith("parity: error: ")
     assert damaged.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("in/action", lambda value: value[..., :1], "in/action has shape (2, 5, 1), expected (2, 5, 2)"),
+        ("in/reward", lambda value: value[..., None], "in/reward has shape (2, 5, 1), expected (2, 5)"),
+        ("in/image", lambda value: value[:, :, :32, :32], "in/image has shape (2, 5, 32, 32, 3), expected (2, 5, 64, 64, 3)"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_weights(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, change: Any, words: str
+) -> None:
+    changed = altered(folder, tmp_path, lambda numbers: numbers.update({key: change(numbers[key])}))
+    assert parity.main([str(changed)]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_a_folder_without_a_part_cannot_be_compared(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

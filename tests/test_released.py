@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -248,6 +249,13 @@ def change(folder: Path, part: str, name: str, value: Any) -> None:
     torch.save({key: item for key, item in state.items() if item is not None}, folder / f"{part}.pt")
 
 
+def nested() -> Tensor:
+    """Rows of several lengths in one tensor."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that these are a prototype of PyTorch's
+        return torch.nested.nested_tensor([torch.zeros(1), torch.zeros(3)])
+
+
 @pytest.mark.parametrize(
     ("part", "name", "value", "words"),
     [
@@ -284,8 +292,11 @@ def change(folder: Path, part: str, name: str, value: Any) -> None:
         ("encoder", "encoder.0.bias", torch.zeros(4).to_sparse(), ["sparse"]),
         ("encoder", "encoder.0.bias", torch.zeros(4, device="meta"), ["meta"]),
         ("encoder", "encoder.0.bias", torch.zeros(1).expand(1 << 40), ["more than the file holds"]),
+        ("encoder", "encoder.0.bias", nested(), ["is float32, nested on cpu"]),
         ("encoder", "encoder.0.bias", [1.0, 2.0], ["'encoder.0.bias' is an object of type list"]),
         ("encoder", "dis_encoder.0.weight", torch.zeros(0, 32), ["has shape (0, 32)"]),
+        ("encoder", "encoder.0.weight", torch.zeros(1 << 40, 0), ["has shape (1099511627776, 0)", "no side above 65,536"]),
+        ("rssm", "_cell._layer.weight", torch.zeros(3 << 40, 0), ["expected a multiple of 3 rows, no side above 65,536"]),
     ],
 )
 def test_tensors_that_do_not_fit(folder: Path, refused: Refused, part: str, name: str, value: Any, words: list[str]) -> None:
@@ -347,6 +358,29 @@ def test_a_folder_in_place_of_a_file(folder: Path, refused: Refused) -> None:
     (folder / "decoder.pt").unlink()
     (folder / "decoder.pt").mkdir()
     assert "decoder.pt: is not a file" in refused()
+
+
+def test_a_broken_link_is_no_missing_file(folder: Path, refused: Refused) -> None:
+    (folder / "actor.pt").unlink()
+    (folder / "actor.pt").symlink_to("nowhere")
+    assert "actor.pt: is not a file" in refused()
+
+
+def test_however_tensors_lie_in_memory_they_mean_the_same(folder: Path, tmp_path: Path) -> None:
+    """Turned, with gaps, cut from one storage, with a sign that is not written out."""
+    plain = read_parts(folder)
+    for part, state in plain.items():
+        whole = torch.cat([value.flatten() for value in state.values()])
+        parts = {
+            name: piece.view(state[name].shape) for name, piece in zip(state, whole.split([v.numel() for v in state.values()]), strict=True)
+        }
+        if part in ("encoder", "teacher_encoder"):
+            parts = {name: torch.complex(value, -value).conj().imag for name, value in parts.items()}
+        elif part != "rssm":
+            parts = {name: value.movedim(0, -1).contiguous().movedim(-1, 0) for name, value in parts.items()}
+        torch.save(parts, folder / f"{part}.pt")
+    assert torch.load(folder / "encoder.pt", weights_only=True)["encoder.0.bias"].is_neg(), "the case is what it says"
+    same(plain, read_parts(export_checkpoint(import_checkpoint(folder, out=tmp_path / "run"), out=tmp_path / "out")))
 
 
 def test_a_file_that_unpacks_without_end(folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:

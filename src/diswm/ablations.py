@@ -97,6 +97,18 @@ def check_teacher_record(config: TrainRun, teacher: PretrainRun) -> None:
             )
 
 
+def teacher_note(config: TrainRun, teacher: PretrainRun) -> str:
+    """What to say where a teacher has other terms than this method's own, as `no_disentangle` is of both stages. Empty otherwise."""
+    there, wanted = (set(terms) for terms in (teacher.weights, method_of(config).video_weights))
+    if "distill" not in config.weights or there == wanted:
+        return ""
+    found = [f"{word} {', '.join(sorted(terms))}" for word, terms in (("with", there - wanted), ("without", wanted - there)) if terms]
+    return (
+        f"note: {config.teacher} was pretrained {' and '.join(found)}, unlike the teacher of {config.method}, "
+        f"which `diswm pretrain {config.method}` makes"
+    )
+
+
 def slug(config: PretrainRun | TrainRun) -> str:
     """The ablations as a part of a folder's name: ``_beta-0``; empty without any."""
     return "".join("_" + "".join(c if c.isalnum() or c in "._" else "-" for c in text) for text in config.ablate)

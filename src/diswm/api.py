@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from diswm import envs
-from diswm.ablations import check_record, check_teacher_record, method_of
+from diswm.ablations import check_record, check_teacher_record, method_of, teacher_note
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
 from diswm.checks import check_budget, check_images, check_task, check_unseen, check_window
@@ -26,6 +26,7 @@ from diswm.envs.vector import InProcess
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.factorsets import prober
+from diswm.hub import local
 from diswm.matrix import evaluate_matrix
 from diswm.methods import check_terms
 from diswm.runtime import prepare
@@ -119,8 +120,8 @@ def train(config: TrainRun) -> bool:
         config.model, action_size(env), config.learner, config.dreamer, config.weights, config.anneal,
         discrete=env.discrete, seed=seed_of(config.seed, "torch"), device=device,
     )  # fmt: skip
-    if config.ablate and chosen.teacher and config.teacher and "imported" not in read_config(config.teacher):
-        check_teacher_record(config, from_dict(PretrainRun, read_config(config.teacher, "pretrain")["config"]))
+    if config.teacher:
+        _check_teacher(config, local(config.teacher))
     teacher = load_teacher(config, device) if chosen.teacher else None
     facts: dict[str, Any] = {"discrete": True} if env.discrete else {}
     facts |= {"teacher": fingerprint(teacher)} if teacher else {}
@@ -148,6 +149,16 @@ def train(config: TrainRun) -> bool:
         stages.close()
     _leave(run, done)
     return done
+
+
+def _check_teacher(config: TrainRun, folder: Path) -> None:
+    """DiswmError where an ablation of both stages was not made in the teacher's; a note where its method is another."""
+    if "imported" in read_config(folder):
+        return
+    found = from_dict(PretrainRun, read_config(folder, "pretrain")["config"])
+    check_teacher_record(config, found)
+    if note := teacher_note(config, found):
+        console.print(note, markup=False)
 
 
 def _with_ends(config: TrainRun) -> TrainRun:

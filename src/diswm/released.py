@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import re
 import warnings
 import zipfile
@@ -39,6 +40,7 @@ StateDict = dict[str, Tensor]
 NEEDED = ("encoder", "decoder", "rssm")
 PARTS = (*NEEDED, "teacher_encoder", "reward", "actor", "value")
 MAX_BYTES = 1 << 30  # of one file; those of the release have 2 MB
+MAX_SIZE = 1 << 16  # rows or columns; the largest of the release has 600
 ACTIONS = "_inp_layers.0.weight"  # (hidden, stoch + actions)
 _STATE = "Expected a plain state dict: names and tensors."
 _CONVS = (0, 2, 4, 6, 8)
@@ -153,9 +155,11 @@ def _some(names: Any, count: int = 3) -> str:
 def _read_sizes(folder: Path, parts: Mapping[str, StateDict]) -> Sizes:
     def axis(part: str, name: str, index: int, share: int = 1) -> int:
         shape = tuple(parts[part][name].shape)
-        if len(shape) < 2 or shape[index] % share or not shape[index]:
+        if len(shape) < 2 or shape[index] % share or not 0 < shape[index] <= MAX_SIZE:
             what = f"a multiple of {share} rows" if share > 1 else "a matrix"
-            raise DiswmError(f"{folder / f'{part}.pt'}: '{name}' has shape {shape}, expected {what}. Fetch the file again.")
+            raise DiswmError(
+                f"{folder / f'{part}.pt'}: '{name}' has shape {shape}, expected {what}, no side above {MAX_SIZE:,}. Fetch the file again."
+            )
         return shape[index] // share
 
     stoch = axis("rssm", "_ims_stat_layer.weight", 0, 2)
@@ -206,7 +210,7 @@ def read_parts(folder: Path) -> dict[str, StateDict]:
     """The files of a folder by part. DiswmError where one is missing, damaged, or holds anything but finite float32 tensors."""
     if not folder.is_dir():
         raise DiswmError(f"{folder}: is not a folder. Expected one with {', '.join(f'{part}.pt' for part in NEEDED)}.")
-    there = [part for part in PARTS if (folder / f"{part}.pt").exists()]
+    there = [part for part in PARTS if os.path.lexists(folder / f"{part}.pt")]  # a broken link is no missing file
     if missing := [f"{part}.pt" for part in NEEDED if part not in there]:
         files = ", ".join(f"{part}.pt" for part in there) or "no weights"
         raise DiswmError(f"{folder}: has no {' and no '.join(missing)}, found {files}. Name the folder that the release saved in.")
@@ -230,7 +234,7 @@ def read_state(path: Path) -> StateDict:
         raise DiswmError(f"{path}: holds {_kind(found)}. {_STATE}")
     for name, value in found.items():
         _check_tensor(path, name, value)
-    return {name: value.detach() for name, value in found.items()}
+    return {name: value.detach().resolve_neg() for name, value in found.items()}
 
 
 def _kind(value: object) -> str:
@@ -254,8 +258,8 @@ def _check_bytes(path: Path) -> None:
 def _check_tensor(path: Path, name: object, value: object) -> None:
     if not isinstance(name, str) or not isinstance(value, Tensor):
         raise DiswmError(f"{path}: '{str(name)[:60]}' is {_kind(value)}. {_STATE}")
-    if value.layout != torch.strided or value.device.type != "cpu" or value.dtype != torch.float32:
-        found = f"{value.dtype}, {value.layout} on {value.device}".replace("torch.", "")
+    if value.layout != torch.strided or value.is_nested or value.device.type != "cpu" or value.dtype != torch.float32:
+        found = f"{value.dtype}, {'nested' if value.is_nested else value.layout} on {value.device}".replace("torch.", "")
         raise DiswmError(f"{path}: '{name[:60]}' is {found}. Expected float32, strided on cpu; save it with `.float().cpu()`.")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():  # a view that repeats a few numbers without end
         raise DiswmError(f"{path}: '{name[:60]}' declares shape {tuple(value.shape)}, more than the file holds. Fetch it again.")

@@ -13,6 +13,7 @@ import torch
 from diswm.agents import Dreamer, LearnerConfig, WorldLearner
 from diswm.agents.learner import Optimiser, resolve_precision
 from diswm.model import WorldModel
+from diswm.model.rssm import RSSM
 from diswm.objectives import Anneal
 from diswm.trainers.finetune import teacher_codes
 
@@ -207,6 +208,19 @@ def test_terms_need_known_names_and_schedules_a_term(small) -> None:
         WorldLearner(small["model"], 0, small["learner"], {"image": 1.0, "colour": 1.0}, seed=0)
     with pytest.raises(KeyError, match="distill"):
         WorldLearner(small["model"], 0, small["learner"], {"image": 1.0}, {"distill": Anneal()}, seed=0)
+
+
+def test_the_video_model_is_trained_on_samples(small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its latents are drawn, with standard normal noise; the release's are means (spec E8)."""
+    drawn: list[torch.Tensor] = []
+    observe = RSSM.observe
+    monkeypatch.setattr(RSSM, "observe", lambda self, *args: (drawn.append(args[-1]), observe(self, *args))[1])
+    weights = {"image": 1.0, "dyn": 0.8, "rep": 0.2, "beta": 0.015}
+    learner = WorldLearner(small["model"], 0, LearnerConfig(precision="float32"), weights, seed=0)
+    learner.update({"image": np.zeros((2, 6, 64, 64, 3), np.uint8)})
+    (noise,) = drawn
+    assert noise.shape == (2, 6, small["model"].stoch)
+    assert float(noise.std()) == pytest.approx(1, abs=0.4)  # 72 numbers: five deviations of 1 / sqrt(144)
 
 
 def test_the_video_model_learns_from_images_alone(small, batch) -> None:

@@ -239,6 +239,18 @@ def test_headers_that_never_end(tmp_path):
     refused(tmp_path / "a.tar.xz", tmp_path / "cache", "of headers in a row")
 
 
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_headers_of_headers_without_end(tmp_path, kind):
+    block = info("long", kind, size=4).tobuf(tarfile.GNU_FORMAT) + b"4 a\n".ljust(512, b"\0")
+    (tmp_path / "a.tar").write_bytes(block * 400 + info("d/a.npz").tobuf() + bytes(1024))
+    refused(tmp_path / "a.tar", tmp_path / "cache", "cannot be unpacked")
+
+
+def test_a_name_that_no_file_system_takes(tmp_path):
+    path = write(tmp_path / "a.tar.xz", {**files(), f"d/{'ü' * 130}.npz": b"abc"})  # 130 letters of two bytes
+    refused(path, tmp_path / "cache", "is longer than 255 bytes")
+
+
 def test_a_dictionary_larger_than_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "XZ_MEMORY", 1 << 20)
     refused(write(tmp_path / "a.tar.xz", files()), tmp_path / "cache", "emory")
@@ -270,6 +282,15 @@ def test_truncated_archives(tmp_path, suffix, mode, part):
     path.write_bytes(cut(path.read_bytes(), part))
     headless = suffix == "tar" and part == 0.01
     refused(path, tmp_path / "cache", "no .tar, .tar.gz or .tar.xz" if headless else "cannot be unpacked")
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("tar.xz", "w:xz"), ("tar.gz", "w:gz")])
+@pytest.mark.parametrize("lost", [1, 10])
+def test_archives_that_lack_their_last_bytes(tmp_path, suffix, mode, lost):
+    """All episodes are there, but not what the compressor checks them by."""
+    path = write(tmp_path / f"a.{suffix}", files(), mode)
+    os.truncate(path, path.stat().st_size - lost)
+    refused(path, tmp_path / "cache", "cannot be unpacked")
 
 
 def test_an_archive_cut_between_two_members(tmp_path):

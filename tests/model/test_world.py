@@ -121,13 +121,15 @@ def test_copies_do_not_share_memory() -> None:
 
 
 def test_first_weights_of_each_part() -> None:
-    """Spec B2, B3: Kaiming for encoder and decoder; PyTorch's default for RSSM and heads, uniform: std 1 / sqrt(3 fan_in)."""
+    """Spec B2, B3: Kaiming for encoder and decoder; PyTorch's default for RSSM, heads and transposed convolutions, uniform: its
+    standard deviation is 1 / sqrt(3 fan_in)."""
     world = build(ModelConfig(), 2).requires_grad_(False)
     rssm, reward = world.rssm, world.heads["reward"]
     for weight, expected in (
         (world.encoder.convs[8].weight, (2 / 1024) ** 0.5),  # 64 x 4 x 4 inputs
         (world.encoder.stats.weight, (2 / 256) ** 0.5),
         (world.decoder.stem[0].weight, (2 / 250) ** 0.5),
+        (world.decoder.convs[2].weight, (3 * 64 * 16) ** -0.5),  # transposed: 64 outputs x 4 x 4 are its fan_in
         (rssm.prior_hidden.weight, (3 * 200) ** -0.5),
         (rssm.cell.linear.weight, (3 * 400) ** -0.5),
         (reward.net[2].weight, (3 * 400) ** -0.5),
@@ -135,6 +137,7 @@ def test_first_weights_of_each_part() -> None:
         assert float(weight.std()) == pytest.approx(expected, rel=0.05)
     assert float(world.encoder.stats.bias.abs().max()) == 0
     assert float(rssm.prior_hidden.bias.abs().max()) > 0
+    assert float(world.decoder.convs[2].bias.abs().max()) > 0
 
 
 def test_actor_and_scalar_head() -> None:

@@ -29,6 +29,7 @@ MAX_MEMBER = 1 << 30  # bytes of one file; an episode of 1,000 frames takes 12 M
 MAX_MEMBERS = 200_000
 MAX_TOTAL, MAX_SMALL, MAX_RATIO = 256 << 30, 1 << 30, 50  # bytes of all files: for any archive; for any small one; per byte of it
 MAX_DEPTH = 8  # folders inside folders
+MAX_NAME = 255  # bytes of one name, what file systems take
 MAX_HEADERS = 1 << 20  # bytes between two members: long names, attributes
 XZ_MEMORY = 512 << 20  # that the decoder may take; `xz -9` asks for 65 MiB
 INDEX = "unpacked.json"
@@ -36,7 +37,8 @@ HEADER_ERROR, READ_ERROR = tarfile.HeaderError, tarfile.ReadError
 _CHUNK = 1 << 16
 _KINDS = ".tar, .tar.gz or .tar.xz"
 _ADVICE = "Free some space, put the runs (and the cache beside them) on another disk, or unpack the archive elsewhere and name its folder."
-_UNREADABLE = (tarfile.TarError, ValueError, OverflowError, KeyError, IndexError)  # what tarfile raises on damaged bytes
+# What tarfile raises on damaged bytes; RecursionError where headers of headers follow each other.
+_UNREADABLE = (tarfile.TarError, ValueError, OverflowError, KeyError, IndexError, RecursionError)
 Progress = Callable[[int, int], None]
 
 
@@ -137,6 +139,7 @@ def _unpack(stream: _Stream, folder: Path, on_progress: Progress) -> None:
             if path is not None:
                 _write(tar, member, folder / path)
                 on_progress(stream.done, stream.size)
+    stream.finish()
     if not (found := _contents(folder))["files"]:
         raise DiswmError(f"{stream.path}: holds no .npz files. Expected an archive of episodes, such as walker_walk/train_eps/*.npz.")
     (folder / INDEX).write_text(json.dumps(found))
@@ -147,6 +150,8 @@ def _judge(member: tarfile.TarInfo) -> PurePosixPath | None:
     path, name = PurePosixPath(member.name), ascii(member.name)[:100]
     if path.is_absolute() or ".." in path.parts or not member.name.isprintable() or len(path.parts) > MAX_DEPTH:
         raise tarfile.ReadError(f"the path {name} leads elsewhere")
+    if any(len(part.encode()) > MAX_NAME for part in path.parts):
+        raise tarfile.ReadError(f"the name {name} is longer than {MAX_NAME} bytes")
     if not (member.isreg() or member.isdir()) or member.issparse():
         raise tarfile.ReadError(f"{name} is a link, a device or another special file")
     if member.size < 0 or member.size > MAX_MEMBER:
@@ -230,6 +235,13 @@ class _Stream:
         if self._position > self.limit:
             raise tarfile.ReadError(f"more than {size(MAX_HEADERS)} of headers in a row")
         return found
+
+    def finish(self) -> None:
+        """Read on behind the archive's end, as far as headers may go: what a compressor checks stands there, and may be cut off."""
+        end = self._position + MAX_HEADERS
+        self.limit = end + _CHUNK
+        while self._position < end and self.read(_CHUNK):
+            pass
 
     def __enter__(self) -> _Stream:
         return self
