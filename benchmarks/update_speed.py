@@ -3,14 +3,25 @@
 In float32 and, where the machine has units for it, in bfloat16; the FLOPs of its products and convolutions; the share of what the
 machine gives on those very shapes, measured in the same run; sampling, acting and peak memory. ``--sweep`` adds how the time grows with
 batch x length, code size and number of actions (each doubled), on one line each. With ``--json`` the last line is one object.
+
+The page of results: ``python benchmarks/update_speed.py --sweep --out results/speed.md``; ``--released SECONDS`` adds how many times
+faster it is than an update of the authors' release that was timed beside it on the same machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import os
+import platform
 import resource
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from diswm import bench
 from diswm.config import TrainRun, merge
@@ -33,6 +44,54 @@ def sweep(config: TrainRun, device: str) -> dict[str, float]:
     return {name: seconds / base for name, seconds in times.items()}
 
 
+def rows(found: Mapping[str, Any], released: float | None, every: int) -> Iterator[tuple[str, str]]:
+    """What was measured, and the value."""
+    chosen = found["update_seconds_bfloat16"] or found["update_seconds_float32"]
+    for name in ("bfloat16", "float32"):
+        if seconds := found[f"update_seconds_{name}"]:
+            times = f", {released / seconds:.2f} times the release ({released:.2f} s)" if released else ""
+            yield f"update, {name}", f"{seconds:.3f} s{times}"
+            yield f"share of the limit, {name}", f"{found[f'share_of_limit_{name}']:.0%} of {found[f'limit_seconds_{name}']:.3f} s"
+    yield "arithmetic of an update", f"{found['flop'] / 1e9:,.0f} GFLOP"
+    yield (
+        "windows of a batch from the replay",
+        f"{1e3 * found['sampling_seconds']:.1f} ms, {found['sampling_seconds'] / chosen:.1%} of an update",
+    )
+    yield "acting, one environment, without its picture", f"{1e3 * found['acting_seconds']:.2f} ms"
+    if found["env_seconds"]:
+        yield "environment, one agent step with its picture", f"{1e3 * found['env_seconds']:.2f} ms"
+    yield (
+        f"of the time between two updates ({every} steps), in updates",
+        f"{chosen / (chosen + every * _beside(found) + found['sampling_seconds']):.0%}",
+    )
+    for name, ratio in found.get("growth_when_doubled", {}).items():
+        yield f"twice the {name}", f"{ratio:.2f} times the time"
+    yield "peak memory of this benchmark", f"{found['peak_rss_bytes'] / 2**30:.2f} GiB"
+
+
+def _beside(found: Mapping[str, Any]) -> float:
+    """Seconds of an agent step without its share of updates."""
+    return float(found["acting_seconds"] + (found["env_seconds"] or 0.0))
+
+
+def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, load: float) -> str:
+    """The page of results."""
+    device = torch.cuda.get_device_name() if args.device == "cuda" else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    machine = f"{platform.system()} {platform.machine()}, {device}, torch {torch.__version__}"
+    busy = f"Other programs kept {load:.1f} cores busy when it began. " if load > 0.5 else ""
+    t = config.train
+    table = [("what", "measured"), ("---", "---"), *rows(found, args.released, t.update_every)]
+    return "\n\n".join([
+        "# update_speed",
+        f"`{' '.join(['python benchmarks/update_speed.py', *sys.argv[1:]])}`, {datetime.date.today()}, {machine}. {busy}".strip(),
+        f"One update of `{args.method}` at the sizes of the preset `{args.preset}`: batch {t.batch} x {t.length}, "
+        f"{config.dreamer.horizon} imagined states, on noise. The limit is the time that its products and convolutions need alone, each "
+        "at the best rate that this machine gave on that very shape in the same run.",
+        "\n".join(f"| {what} | {value} |" for what, value in table),
+        *([args.note] if args.note else []),
+    ])  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
@@ -41,12 +100,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--released", type=float, metavar="SECONDS", help="an update of the authors' release, timed beside this")
+    parser.add_argument("--note", help="a paragraph at the end of the page")
+    parser.add_argument("--out", type=Path, help="write the page of results here")
     args = parser.parse_args()
     try:
         device = prepare(args.device, args.threads)
         config = apply_preset(for_training(TrainRun(), args.method), args.preset, "train")
     except DiswmError as error:
         parser.error(str(error))
+    load = os.getloadavg()[0]
     found = bench.bench(config, device)
     found["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print("\n".join(bench.lines(found, config)))
@@ -55,6 +118,8 @@ def main() -> None:
         found["growth_when_doubled"] = sweep(config, device)
         for name, ratio in found["growth_when_doubled"].items():
             print(f"twice the {name:8} {ratio:9.2f} times the time")
+    if args.out:
+        args.out.write_text(page(found, config, args, load) + "\n")
     if args.json:
         print(json.dumps(found))
 
