@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -227,6 +228,11 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "no_distill", "--config", "none.yaml"], "none.yaml: cannot be read"),
         (["collect", "--task", "toy", "--collect.policy", "nobody"], "nobody: is not a run"),
         (["collect", "--task", "toy", "--collect.frames", "0"], "collect.frames=0"),
+        (["train", "no_distill", "--task", "toy", "--seed", f"{2**63}"], "must be a number from 0 and below 2**63"),
+        (["demo", "--seed", "-1", "--out", "x"], "seed=-1 must be a number from 0"),
+        (["train", "no_distill", "--task", "toy", "--out", "x" * 300], "File name too long"),
+        (["pretrain", "--videos", "x" * 300], "File name too long"),
+        (["report", "x" * 300], "File name too long"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
@@ -255,6 +261,7 @@ def test_wandb_that_is_not_installed(refused: Refused, monkeypatch: pytest.Monke
         ("method: dreamerv2\nweights: {distill: 1}", "The method dreamerv2 has the terms"),
         ("method: no_distill\nanneal: {distill: {over: 3}}", "schedules without a term: distill"),
         ("train.frames: 3\ntrain: 4", "train"),
+        (f"learner.lr: 1{'0' * 400}", "learner.lr=inf must be a number above 0"),
     ],
 )
 def test_files_of_settings(refused: Refused, tmp_path: Path, text: str, words: str) -> None:
@@ -357,6 +364,12 @@ def test_folders_that_are_no_finished_agent(refused: Refused, tmp_path: Path, te
     assert "is a run of `diswm pretrain`" in refused("evaluate", "teacher")
     shutil.copytree(agent, tmp_path / "agent")
     assert "episodes=0" in refused("evaluate", "agent", "--episodes", "0")
+    (tmp_path / "file").write_text("")
+    with pytest.MonkeyPatch.context() as patch:  # it says so before it plays
+        patch.setattr(api, "evaluate_all", lambda *args: pytest.fail("played"))
+        assert "Cannot write in file" in refused("evaluate", "agent", "--out", "file")
+        patch.setattr(os, "access", lambda path, mode: Path(path).name != "agent")
+        assert "Cannot write in agent: Permission denied" in refused("evaluate", "agent")
     shutil.rmtree(tmp_path / "agent" / "checkpoints")
     assert "has no checkpoint yet" in refused("evaluate", "agent")
     assert "has no checkpoint yet" in refused("traverse", "agent")
@@ -389,6 +402,12 @@ def test_several_runs_make_one_page(agent: Path, tmp_path: Path, refused: Refuse
     assert "no group 'nobody'" in refused("report", *both, "--baseline", "nobody")
     (tmp_path / "empty").mkdir()
     assert "holds none" in refused("report", "empty")
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "ü [x] [" / "red]"
+    assert main(["collect", "--task=toy", "--collect.frames=100", f"--out={out}"]) == 0
+    assert f"{out}: 1 episodes" in capsys.readouterr().out
 
 
 def test_a_replay_that_cannot_be_made(refused: Refused) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -290,10 +291,15 @@ def test_pretraining_does_not_go_on_with_other_videos(videos: Path, tmp_path: Pa
     with monkeypatch.context() as patch:
         patch.setattr(WorldLearner, "update", after(5, WorldLearner.update, signalled(signal.SIGINT)))
         assert api.pretrain(config) is False
-    (copy / "manifest.json").unlink()
-    sorted(copy.glob("*.npz"))[0].unlink()
+    other = shutil.copytree(copy, tmp_path / "other")
+    (other / "manifest.json").unlink()
+    sorted(other.glob("*.npz"))[0].unlink()
+    before = small.tree(config.out)
     with pytest.raises(DiswmError, match="other videos"):
-        api.pretrain(config)
+        api.pretrain(dataclasses.replace(config, videos=(other,)))
+    assert small.tree(config.out) == before
+    copy.rename(tmp_path / "moved")
+    assert api.pretrain(dataclasses.replace(config, videos=(tmp_path / "moved",))) is True
 
 
 def test_collecting_is_resumed_with_the_same_files(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
