@@ -343,6 +343,7 @@ def test_folders_of_others(refused: Refused, tmp_path: Path, agent: Path, teache
     assert "neither an empty folder nor a run" in refused("train", "no_distill", *TOY, "--out=mine")
     assert "neither an empty folder nor a run" in refused("pretrain", *VIDEO, f"--videos={videos}", "--out=mine")
     assert "neither an empty folder nor a run" in refused("train", "no_distill", *TOY, "--out=mine/thesis.tex")
+    assert "neither an empty folder nor a data set" in refused("collect", "--task=toy", "--collect.frames=100", "--out=mine")
     shutil.copytree(agent, tmp_path / "agent")
     words = refused("train", "diswm", *TOY, "--out=agent", f"--teacher={teacher}", "--seed=1", "--train.batch=3")
     assert "seed is 0 there, 1 here" in words

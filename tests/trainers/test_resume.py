@@ -23,6 +23,7 @@ from diswm.data.replay import Replay
 from diswm.trainers import finetune
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, pack
 from diswm.trainers.rollout import Rollout
+from diswm.trainers.run import Run
 
 
 def flat_state(folder: Path) -> tuple[dict[str, torch.Tensor], Any]:
@@ -227,6 +228,21 @@ def test_lines_after_the_checkpoint_are_cut_even_at_the_same_count(
     (config.out / "metrics.jsonl").open("a").write('{"kind": "upd')  # the line that it was writing
     assert api.train(config) is True
     assert_same(whole, config.out)
+
+
+def test_metrics_that_were_cut_in_mid_line_cost_that_line_alone(tmp_path: Path) -> None:
+    first = Run(tmp_path / "run", "train", {"seed": 0})
+    for length in (1, 2):
+        first.log("episode", length=length)
+    first.save({"agent": {"model": {}}})
+    first.close()
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    again = Run(tmp_path / "run", "train", {"seed": 0})
+    again.log("episode", length=3)
+    again.close()
+    whole, _, new = path.read_text().splitlines()
+    assert (json.loads(whole)["length"], json.loads(new)["length"]) == (1, 3)
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_another(whole: Path, teacher: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ class Run:
     def _open_metrics(self) -> FileIO:
         make_folder(self.folder / "media")
         try:
-            return (self.folder / "metrics.jsonl").open("ab", buffering=0)
+            return (self.folder / "metrics.jsonl").open("a+b", buffering=0)
         except OSError as error:
             raise write_error(error, self.folder, 0, _ADVICE) from error
 
@@ -162,7 +162,10 @@ class Run:
         if not self._new:
             self._write_config(facts)
         there = os.fstat(self._metrics.fileno()).st_size
-        self._metrics.truncate(min(there, self.last_state["metrics_bytes"] if self.last_state else 0))  # what came later comes again
+        there = min(there, self.last_state["metrics_bytes"] if self.last_state else 0)
+        self._metrics.truncate(there)  # what came later comes again
+        if there and os.pread(self._metrics.fileno(), 1, there - 1) != b"\n":  # it was cut in mid-line
+            self._metrics.write(b"\n")
         self._curves = Curves(self.folder / "tensorboard", begin=self._step + 1 if self.resumed else 0)
 
     def _lock(self) -> None:
