@@ -201,7 +201,8 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "--train.frams", "3"], "no setting '--train.frams'. Did you mean --train.frames"),
         (["train", "no_distill", "--method", "diswm"], "Two methods are named"),
         (["train", "no_distill", "--weights.distill", "3"], "no setting '--weights.distill'"),
-        (["train", "--train.frames", "many"], "--train.frames"),
+        (["train", "--train.frames", "many"], "Error parsing --train.frames: 'many' is no whole number. `diswm train --help`"),
+        (["train", "--train.replay-gb", "1GB"], "Error parsing --train.replay-gb: '1GB' is no number. `diswm train --help`"),
         (["train", "--unseen", "set3"], "--unseen"),
         (["train", "no_distill", "--unseen", "set1"], "they are not unseen"),
         (["train", "diswm", "stray"], "stray"),
@@ -325,11 +326,12 @@ def test_bad_files_among_good_ones_are_named_and_left_out(tmp_path: Path, videos
     first, _, _ = sorted(mixed.glob("*.npz"))
     first.write_bytes(first.read_bytes()[:3000])
     np.savez(mixed / "strange.npz", reward=np.zeros(9))
+    (mixed / "loop.npz").symlink_to("loop.npz")
     assert main(["pretrain", *VIDEO, f"--videos={mixed}", f"--out={tmp_path / 'x'}", "--pretrain.updates=2"]) == 0
     said = capsys.readouterr()
     assert first.name in said.out
     assert "strange.npz" in said.out
-    assert "left out 2 of 4 video files" in said.out
+    assert "left out 3 of 5 video files" in said.out
     assert "Warning" not in said.err
 
 
