@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import shutil
 import tarfile
@@ -19,6 +20,8 @@ from diswm.build import last_counters, load, load_learner, load_video_model
 from diswm.config import PretrainRun, TrainRun, from_dict
 from diswm.contract import DiswmError
 from diswm.data.videos import Videos
+from diswm.trainers import run
+from diswm.trainers.curves import Curves
 from diswm.trainers.run import Run, read_config
 
 
@@ -154,12 +157,54 @@ def test_budgets_and_clocks_may_change_and_all_else_may_not(tmp_path: Path) -> N
 def test_a_run_is_of_one_process_at_a_time(tmp_path: Path) -> None:
     first = Run(tmp_path / "run", "train", {"seed": 0})
     first.log("episode", length=1)
+    before = small.tree(tmp_path)
     with pytest.raises(DiswmError, match="another process is at work on this run"):
-        Run(tmp_path / "run", "train", {"seed": 0})
+        Run(tmp_path / "run", "train", {"seed": 0, "threads": 3})
+    assert small.tree(tmp_path) == before
     first.log("episode", length=2)
     first.close()
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2  # the refused one touched nothing
     Run(tmp_path / "run", "train", {"seed": 0}).close()
+
+
+@pytest.mark.parametrize("what", ["make_folder", "last_checkpoint", "Curves"])
+def test_a_start_that_fails_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, what, full)
+        with pytest.raises((DiswmError, OSError), match=r"disk is full|No space"):
+            Run(tmp_path / "run", "train", {"seed": 0})
+    with pytest.raises(DiswmError, match="seed is 0 there, 1 here"):
+        Run(tmp_path / "run", "train", {"seed": 1})
+    Run(tmp_path / "run", "train", {"seed": 0}).close()
+
+
+def test_curves_that_fill_the_disk_are_told_as_other_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Run(tmp_path / "run", "train", {"seed": 0})
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(opened._curves._records, "write", full)
+    with pytest.raises(DiswmError, match="disk is full"):
+        opened.log("update", x=1.0)
+    opened.close()
+
+
+def test_curves_of_a_resumed_run_do_not_fold_back(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for begin, steps in ((0, (1, 2, 3, 4)), (3, (3, 4, 5))):  # both within a second: their names must still be in order
+        curves = Curves(tmp_path / "tensorboard", begin)
+        for step in steps:
+            curves.add({"a": step + begin, "b/c": 0.5}, step)
+        curves.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(point.step, point.value) for point in events.Scalars("a")] == [(1, 1), (2, 2), (3, 6), (4, 7), (5, 8)]
+    assert len(events.Scalars("b/c")) == 5
 
 
 def test_a_run_goes_on_with_its_own_teacher_alone(agent: Path, teacher: Path, videos: Path, tmp_path: Path) -> None:
@@ -167,14 +212,19 @@ def test_a_run_goes_on_with_its_own_teacher_alone(agent: Path, teacher: Path, vi
     config = small.train_config(tmp_path / "agent", "diswm", teacher=str(tmp_path / "teacher"))
     assert api.train(config)
     assert api.train(config)  # nothing is left to do
-    shutil.rmtree(tmp_path / "teacher")
+    (tmp_path / "teacher").rename(tmp_path / "moved")
+    assert api.train(dataclasses.replace(config, teacher=tmp_path / "moved"))
+    assert read_config(config.out)["config"]["teacher"] == str(tmp_path / "moved")
     assert api.pretrain(small.pretrain_config(tmp_path / "teacher", videos, seed=7))
+    before = small.tree(config.out)
     with pytest.raises(DiswmError, match="its weights are not those that taught"):
         api.train(config)
+    assert small.tree(config.out) == before
 
 
 def test_a_run_of_another_format_or_kind(tmp_path: Path) -> None:
-    for text in ("{}", "[]", "{", '{"format": 99, "kind": "train", "config": {}}', '{"format": 1, "kind": "train", "config": 3}'):
+    texts = ["{}", "[]", "{", '{"format": 99, "kind": "train", "config": {}}', '{"format": 1, "kind": "train", "config": 3}']
+    for text in [*texts, '{"format": 1, "config": {}}', '{"format": 1, "kind": [], "config": {}}']:
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(DiswmError, match="is not a run"):
             read_config(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -200,7 +201,8 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "--train.frams", "3"], "no setting '--train.frams'. Did you mean --train.frames"),
         (["train", "no_distill", "--method", "diswm"], "Two methods are named"),
         (["train", "no_distill", "--weights.distill", "3"], "no setting '--weights.distill'"),
-        (["train", "--train.frames", "many"], "--train.frames"),
+        (["train", "--train.frames", "many"], "Error parsing --train.frames: 'many' is no whole number. `diswm train --help`"),
+        (["train", "--train.replay-gb", "1GB"], "Error parsing --train.replay-gb: '1GB' is no number. `diswm train --help`"),
         (["train", "--unseen", "set3"], "--unseen"),
         (["train", "no_distill", "--unseen", "set1"], "they are not unseen"),
         (["train", "diswm", "stray"], "stray"),
@@ -227,6 +229,11 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "no_distill", "--config", "none.yaml"], "none.yaml: cannot be read"),
         (["collect", "--task", "toy", "--collect.policy", "nobody"], "nobody: is not a run"),
         (["collect", "--task", "toy", "--collect.frames", "0"], "collect.frames=0"),
+        (["train", "no_distill", "--task", "toy", "--seed", f"{2**63}"], "must be a number from 0 and below 2**63"),
+        (["demo", "--seed", "-1", "--out", "x"], "seed=-1 must be a number from 0"),
+        (["train", "no_distill", "--task", "toy", "--out", "x" * 300], "File name too long"),
+        (["pretrain", "--videos", "x" * 300], "File name too long"),
+        (["report", "x" * 300], "File name too long"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
@@ -255,6 +262,7 @@ def test_wandb_that_is_not_installed(refused: Refused, monkeypatch: pytest.Monke
         ("method: dreamerv2\nweights: {distill: 1}", "The method dreamerv2 has the terms"),
         ("method: no_distill\nanneal: {distill: {over: 3}}", "schedules without a term: distill"),
         ("train.frames: 3\ntrain: 4", "train"),
+        (f"learner.lr: 1{'0' * 400}", "learner.lr=inf must be a number above 0"),
     ],
 )
 def test_files_of_settings(refused: Refused, tmp_path: Path, text: str, words: str) -> None:
@@ -318,11 +326,12 @@ def test_bad_files_among_good_ones_are_named_and_left_out(tmp_path: Path, videos
     first, _, _ = sorted(mixed.glob("*.npz"))
     first.write_bytes(first.read_bytes()[:3000])
     np.savez(mixed / "strange.npz", reward=np.zeros(9))
+    (mixed / "loop.npz").symlink_to("loop.npz")
     assert main(["pretrain", *VIDEO, f"--videos={mixed}", f"--out={tmp_path / 'x'}", "--pretrain.updates=2"]) == 0
     said = capsys.readouterr()
     assert first.name in said.out
     assert "strange.npz" in said.out
-    assert "left out 2 of 4 video files" in said.out
+    assert "left out 3 of 5 video files" in said.out
     assert "Warning" not in said.err
 
 
@@ -336,6 +345,7 @@ def test_folders_of_others(refused: Refused, tmp_path: Path, agent: Path, teache
     assert "neither an empty folder nor a run" in refused("train", "no_distill", *TOY, "--out=mine")
     assert "neither an empty folder nor a run" in refused("pretrain", *VIDEO, f"--videos={videos}", "--out=mine")
     assert "neither an empty folder nor a run" in refused("train", "no_distill", *TOY, "--out=mine/thesis.tex")
+    assert "neither an empty folder nor a data set" in refused("collect", "--task=toy", "--collect.frames=100", "--out=mine")
     shutil.copytree(agent, tmp_path / "agent")
     words = refused("train", "diswm", *TOY, "--out=agent", f"--teacher={teacher}", "--seed=1", "--train.batch=3")
     assert "seed is 0 there, 1 here" in words
@@ -357,6 +367,12 @@ def test_folders_that_are_no_finished_agent(refused: Refused, tmp_path: Path, te
     assert "is a run of `diswm pretrain`" in refused("evaluate", "teacher")
     shutil.copytree(agent, tmp_path / "agent")
     assert "episodes=0" in refused("evaluate", "agent", "--episodes", "0")
+    (tmp_path / "file").write_text("")
+    with pytest.MonkeyPatch.context() as patch:  # it says so before it plays
+        patch.setattr(api, "evaluate_all", lambda *args: pytest.fail("played"))
+        assert "Cannot write in file" in refused("evaluate", "agent", "--out", "file")
+        patch.setattr(os, "access", lambda path, mode: Path(path).name != "agent")
+        assert "Cannot write in agent: Permission denied" in refused("evaluate", "agent")
     shutil.rmtree(tmp_path / "agent" / "checkpoints")
     assert "has no checkpoint yet" in refused("evaluate", "agent")
     assert "has no checkpoint yet" in refused("traverse", "agent")
@@ -389,6 +405,12 @@ def test_several_runs_make_one_page(agent: Path, tmp_path: Path, refused: Refuse
     assert "no group 'nobody'" in refused("report", *both, "--baseline", "nobody")
     (tmp_path / "empty").mkdir()
     assert "holds none" in refused("report", "empty")
+
+
+def test_brackets_in_the_name_of_a_folder_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "ü [x] [" / "red]"
+    assert main(["collect", "--task=toy", "--collect.frames=100", f"--out={out}"]) == 0
+    assert f"{out}: 1 episodes" in capsys.readouterr().out
 
 
 def test_a_replay_that_cannot_be_made(refused: Refused) -> None:

@@ -14,12 +14,22 @@ import torch
 from diswm import envs
 from diswm.ablations import check_record, check_teacher_record, method_of, teacher_note
 from diswm.agents import Dreamer, WorldLearner
-from diswm.build import check_same_teacher, fingerprint, last_counters, load, load_learner, load_teacher, load_video_model, start_from
+from diswm.build import (
+    check_same_teacher,
+    check_same_videos,
+    fingerprint,
+    last_counters,
+    load,
+    load_learner,
+    load_teacher,
+    load_video_model,
+    start_from,
+)
 from diswm.checks import check_budget, check_images, check_task, check_unseen, check_window
 from diswm.collecting import collect
 from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError
-from diswm.data.disk import make_folder
+from diswm.data.disk import open_folder
 from diswm.data.videos import Videos
 from diswm.datasets import converting, unpacking
 from diswm.envs.vector import InProcess
@@ -60,6 +70,7 @@ def pretrain(config: PretrainRun) -> bool:
     check_folder(config.out, "pretrain", to_dict(config))
     c = config.pretrain
     videos = _videos(config.videos, length=c.length, cache=config.out.parent / "cache", ram_bytes=int(c.ram_gb * 2**30))
+    check_same_videos(config, videos.hash, videos.rows)
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=seed_of(config.seed, "torch"), device=device)
     if config.start and last_checkpoint(config.out / "checkpoints") is None:
         start_from(learner, config)
@@ -92,7 +103,7 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
 
         videos = Videos(folders, on_progress=watch, on_unpack=unpacking(bar), on_clip=converting(bar), **settings)
     for name, reason in videos.skipped[:5]:
-        console.print(f"left out {name}: {reason}", markup=False)
+        console.print(f"left out {name}: {reason}")
     if videos.skipped:
         console.print(f"left out {len(videos.skipped)} of {len(videos.skipped) + videos.episodes} video files; the others are used")
     check_images(videos.image_shape, f"the data set {', '.join(map(str, folders))}")
@@ -208,8 +219,9 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
     if "imported" in head:
         check_task(folder, config, agent)
     target = out or folder
+    for place in (target, target / "media"):
+        open_folder(place)  # what cannot be written is said before episodes are played
     if matrix:
-        make_folder(target)
         if (path := evaluate_matrix(target, agent, config, last_counters(folder)["frames"])) is None:
             raise KeyboardInterrupt
         return path
@@ -235,13 +247,13 @@ def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto
 
 def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.ndarray]:
     found = read_config(folder)["config"]
-    rng = generator(found["seed"], "media")
-    if kind == "pretrain" or videos:
-        source = [videos] if videos else [Path(path) for path in found["videos"]]
+    config = from_dict(TrainRun, found) if kind == "train" else from_dict(PretrainRun, found)
+    rng = generator(config.seed, "media")
+    if videos or isinstance(config, PretrainRun):
+        source = [videos] if videos else config.videos
         if not source:
             raise DiswmError(f"{folder}: names no videos to take frames from, as it was imported. Name some with --videos.")
         return _videos(source, length=8, cache=folder.parent / "cache").sample(rng, 32, 8)
-    config = from_dict(TrainRun, found)
     if config.env.task == NO_TASK:
         raise DiswmError(f"{folder}: was imported without a task to take frames from. Name videos with --videos, or import with --task.")
     env = envs.make(config.env)

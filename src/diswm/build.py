@@ -156,6 +156,18 @@ def check_same_teacher(config: TrainRun, found: str) -> None:
         )
 
 
+def check_same_videos(config: PretrainRun, found: str, rows: int) -> None:
+    """DiswmError where the run was begun on other videos than those of this hash."""
+    if last_checkpoint(config.out / "checkpoints") is None:
+        return
+    before = _last_state(config.out)["videos"]
+    if before["hash"] != found:
+        raise DiswmError(
+            f"{config.out}: was begun on other videos ({before['rows']:,} frames, now {rows:,}; or other pictures). "
+            "Restore them, or choose another folder with --out."
+        )
+
+
 def _model(found: dict[str, Any]) -> ModelConfig:
     """The networks' sizes of a run, from its ``config.json``."""
     return (from_dict(TrainRun, found["config"]) if found["kind"] == "train" else from_dict(PretrainRun, found["config"])).model
@@ -163,8 +175,18 @@ def _model(found: dict[str, Any]) -> ModelConfig:
 
 def last_counters(folder: Path) -> dict[str, int]:
     """Steps, frames, updates and episodes at the last checkpoint."""
-    found: dict[str, int] = json.loads((checkpoint(folder) / "state.json").read_text())["state"]["counters"]
+    found: dict[str, int] = _last_state(folder)["counters"]
     return found
+
+
+def _last_state(folder: Path) -> dict[str, Any]:
+    """What the newest checkpoint holds beside tensors. DiswmError where there is none or it is damaged."""
+    path = checkpoint(folder)
+    try:
+        found: dict[str, Any] = json.loads((path / "state.json").read_text())["state"]
+        return found
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DiswmError(f"{path}: is damaged ({error!r}). Take a copy of it, or train again in another folder.") from error
 
 
 def load_encoder(folder: Path, device: str) -> torch.nn.Module:

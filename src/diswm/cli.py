@@ -57,6 +57,11 @@ VERBS = {
 
 
 INTERRUPTED = 130
+MENDABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+)
+"""What the system refuses for reasons that lie in the disk or in a path; anything else would be a bug of ours."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in MENDABLE:
             raise
         print(f"diswm: error: {error.filename or 'a file'}: {error.strerror}. Nothing that was there before is lost.", file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from diswm.agents import Dreamer
 from diswm.build import load
 from diswm.checks import check_actions
 from diswm.config import CollectRun, check_numbers
-from diswm.contract import Env
-from diswm.data.manifest import VideoWriter
+from diswm.contract import DiswmError, Env
+from diswm.data.episodes import list_episodes
+from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.runtime import versions
 from diswm.trainers.collect import Player, collect_in, random_player
 from diswm.trainers.collect import collect as run_collect
@@ -27,6 +29,7 @@ from diswm.trainers.progress import console
 def collect(config: CollectRun) -> bool:
     """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
     check_numbers(config)
+    _check_folder(config.out)
     config = dataclasses.replace(config, env=config.env.settled())
     wanted, make = config.collect, _player_of(config)
     player = make()  # with workers as well: what is wrong is said here, and what there is to compile compiled once
@@ -46,6 +49,14 @@ def collect(config: CollectRun) -> bool:
             return writer.frames >= wanted.frames
     finally:
         env.close()
+
+
+def _check_folder(folder: Path) -> None:
+    """DiswmError for a folder of other things: its files are not to be mixed with episodes."""
+    if not folder.is_dir() or not any(not path.name.startswith(".") for path in folder.iterdir()):
+        return
+    if not read_manifest(folder) and not list_episodes(folder):
+        raise DiswmError(f"{folder}: is neither an empty folder nor a data set. Choose another folder with --out.")
 
 
 def _player_of(config: CollectRun) -> Callable[[], Player]:

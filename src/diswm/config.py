@@ -182,7 +182,7 @@ def _simple(hint: type, value: Any, where: str) -> Any:
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < LARGEST else math.inf
     if hint in (int, float) and isinstance(value, str):
         try:
             return hint(float(value)) if hint is float or float(value).is_integer() else int(value)
@@ -210,6 +210,8 @@ MAY_BE_ZERO = (
     *("dreamer.discount", "dreamer.lam", "dreamer.entropy", "dreamer.actor_layers", "dreamer.critic_layers", "dreamer.starts"),
 )
 """Settings, or beginnings of names of settings; all other numbers must be above 0. (What ``env.`` holds is checked there.)"""
+LARGEST = 2**63
+"""No number may be as large: PyTorch takes no such seed, and nothing else means anything there."""
 
 
 def check_numbers(config: Any) -> None:
@@ -218,8 +220,9 @@ def check_numbers(config: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         zero = name.startswith(MAY_BE_ZERO)
-        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-            raise DiswmError(f"{name}={value} must be a number {'from 0' if zero else 'above 0'}.")
+        if not 0 <= value < LARGEST or (value == 0 and not zero):
+            least, most = "from 0" if zero else "above 0", " and below 2**63" if value >= LARGEST else ""
+            raise DiswmError(f"{name}={value} must be a number {least}{most}.")
     if isinstance(config, TrainRun) and config.dreamer.horizon < 2:
         raise DiswmError(f"dreamer.horizon={config.dreamer.horizon} must be 2 or more: a start and at least one imagined state.")
 

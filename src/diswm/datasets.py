@@ -48,9 +48,9 @@ def data_convert(
         done = convert(paths, out, Conversion(size, fit, fps, camera), unpacking(bar), converting(bar))
     manifest = read_manifest(out)
     if not done:
-        console.print(f"{out}: is the result of this conversion already; nothing is to be done", markup=False)
+        console.print(f"{out}: is the result of this conversion already; nothing is to be done")
     report(manifest)
-    console.print(f"{out}: {len(manifest['clips'])} clips, {manifest['rows']:,} frames in {manifest['episodes']} episodes", markup=False)
+    console.print(f"{out}: {len(manifest['clips'])} clips, {manifest['rows']:,} frames in {manifest['episodes']} episodes")
     return out
 
 
@@ -66,7 +66,7 @@ def data_preview(
     """Write a picture (.png) or an animation (.gif) of a few clips as a conversion with these settings shows them."""
     with _opened(Path(path)) as source:
         names = preview(source, Path(out), Conversion(size, fit, fps, camera))
-    console.print(f"{out}: {', '.join(names)}", markup=False)
+    console.print(f"{out}: {', '.join(names)}")
     return Path(out)
 
 
@@ -100,7 +100,7 @@ def report(manifest: Mapping[str, Any]) -> None:
     damaged = [(clip["name"], clip["damage"]) for clip in manifest.get("clips", []) if clip.get("damage")]
     for word, clips in (("left out", skipped), ("damaged", damaged)):
         for name, why in clips[:SHOWN]:
-            console.print(f"{word} {name}: {why}", markup=False)
+            console.print(f"{word} {name}: {why}")
         if len(clips) > SHOWN:
             console.print(f"{word}: {len(clips)} clips in all; manifest.json names them")
 

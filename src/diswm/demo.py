@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm import api
-from diswm.config import CollectRun, PretrainRun, TrainRun, merge
+from diswm.config import CollectRun, PretrainRun, TrainRun, check_numbers, merge
 from diswm.contract import DiswmError
 from diswm.methods import for_pretraining, for_training
 from diswm.presets import apply_preset
@@ -37,9 +37,9 @@ class Stages:
     def run(self, name: str, note: str, stage: Callable[[], bool]) -> bool:
         """Run a stage unless it is done, and note its time; whether it is done now."""
         if name in self.state["done"]:
-            console.print(f"[bold]{name}[/]: done before")
+            console.print(f"{name}: done before", style="bold")
             return True
-        console.print(f"[bold]{name}[/]: {note}")
+        console.print(f"{name}: {note}", style="bold")
         began = time.monotonic()
         try:
             done = stage()
@@ -70,6 +70,7 @@ def demo(out: Path, *, seed: int = 0, tiny: bool = False) -> bool:
     second = merge(second, {**common, "videos": [str(videos)], "out": str(teacher)})
     third = apply_preset(for_training(TrainRun(), "diswm"), name, "train")
     third = merge(third, {**common, "teacher": str(teacher), "out": str(agent)})
+    check_numbers(third)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -61,12 +61,12 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
         (new / "metrics.jsonl").touch()
         write_json(new / "config.json", head)
     what = f"an agent ({'no task named' if task is None else task})" if agent else "a video model"
-    console.print(f"{out}: {what} with {sizes}, from {', '.join(about['files'])}", markup=False)
+    console.print(f"{out}: {what} with {sizes}, from {', '.join(about['files'])}")
     if fresh:
-        console.print(f"{out}: {', '.join(fresh)} were not there: those networks hold random weights", markup=False)
+        console.print(f"{out}: {', '.join(fresh)} were not there: those networks hold random weights")
     if aside:
         kept = ["the columns of actions in rssm.pt" if part == "actions" else f"{part}.pt" for part in aside]
-        console.print(f"{out}: kept aside for export: {', '.join(kept)}", markup=False)
+        console.print(f"{out}: kept aside for export: {', '.join(kept)}")
     return out
 
 
@@ -156,8 +156,8 @@ def export_checkpoint(run: Path | str, *, out: Path | str) -> Path:
         for part, state in parts.items():
             write_state(new / f"{part}.pt", state)
     if "continue" in learner.world.heads:
-        console.print(f"{out}: the layout has no continue head; it was left out", markup=False)
-    console.print(f"{out}: {', '.join(f'{part}.pt' for part in parts)} of {folder}", markup=False)
+        console.print(f"{out}: the layout has no continue head; it was left out")
+    console.print(f"{out}: {', '.join(f'{part}.pt' for part in parts)} of {folder}")
     return out
 
 
@@ -169,7 +169,7 @@ def _teacher(head: dict[str, Any]) -> StateDict | None:
     try:
         teacher = load_learner(Path(named), "cpu")
     except DiswmError as error:
-        console.print(f"without teacher_encoder.pt: {error}", markup=False)
+        console.print(f"without teacher_encoder.pt: {error}")
         return None
     return to_theirs("teacher_encoder", teacher.world.encoder.state_dict()) if teacher.world.config.encoder == "gaussian" else None
 

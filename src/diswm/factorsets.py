@@ -53,7 +53,7 @@ def draw_factors(
             _fill(folder, world, config, n, seed)
         finally:
             world.close()
-    console.print(f"{out}: {n:,} frames of {config.task}, drawn by {world.renderer}, {len(world.factors)} factors", markup=False)
+    console.print(f"{out}: {n:,} frames of {config.task}, drawn by {world.renderer}, {len(world.factors)} factors")
     return out
 
 

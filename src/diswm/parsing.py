@@ -62,9 +62,17 @@ def call_tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:
     except SystemExit as end:
         if not end.code:
             raise
-        lines = [line.strip("│ ") for line in said.getvalue().splitlines() if line.startswith("│")]
-        words = " ".join(itertools.takewhile(lambda line: not line.startswith("─"), lines)) or " ".join(said.getvalue().split())
+        words = _complaint(said.getvalue())
         raise DiswmError(f"{words.rstrip('.')}.{_nearest(words)} `diswm {verb} --help` shows every option.") from None
+
+
+def _complaint(said: str) -> str:
+    """What tyro says above the first rule in its box; where the output cannot show boxes, below its title and a rule of dashes."""
+    boxed = [line.strip("│ ") for line in said.splitlines() if line.startswith("│")]
+    lines = boxed or [line.strip() for line in said.splitlines()][2:]
+    words = " ".join(itertools.takewhile(lambda line: not line.startswith(("─", "---")), lines)) or " ".join(said.split())
+    words = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is no whole number", words)
+    return re.sub(r"could not convert string to float: (.*)", r"\1 is no number", words)
 
 
 def _nearest(words: str) -> str:

@@ -93,7 +93,7 @@ def score(
     write_json(target, found)
     for name in ("independent", "on_policy"):
         for note in found[name].get("notes", []):
-            console.print(f"{name.replace('_', '-')}: {note}", markup=False)
+            console.print(f"{name.replace('_', '-')}: {note}")
     return target
 
 

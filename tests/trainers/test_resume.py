@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from diswm.data.replay import Replay
 from diswm.trainers import finetune
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, pack
 from diswm.trainers.rollout import Rollout
+from diswm.trainers.run import Run
 
 
 def flat_state(folder: Path) -> tuple[dict[str, torch.Tensor], Any]:
@@ -228,6 +230,21 @@ def test_lines_after_the_checkpoint_are_cut_even_at_the_same_count(
     assert_same(whole, config.out)
 
 
+def test_metrics_that_were_cut_in_mid_line_cost_that_line_alone(tmp_path: Path) -> None:
+    first = Run(tmp_path / "run", "train", {"seed": 0})
+    for length in (1, 2):
+        first.log("episode", length=length)
+    first.save({"agent": {"model": {}}})
+    first.close()
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    again = Run(tmp_path / "run", "train", {"seed": 0})
+    again.log("episode", length=3)
+    again.close()
+    whole, _, new = path.read_text().splitlines()
+    assert (json.loads(whole)["length"], json.loads(new)["length"]) == (1, 3)
+
+
 def test_the_same_seed_is_the_same_run_and_another_is_another(whole: Path, teacher: Path, tmp_path: Path) -> None:
     assert api.train(small.train_config(tmp_path / "again", "diswm", teacher=str(teacher)))
     assert_same(whole, tmp_path / "again")
@@ -290,10 +307,15 @@ def test_pretraining_does_not_go_on_with_other_videos(videos: Path, tmp_path: Pa
     with monkeypatch.context() as patch:
         patch.setattr(WorldLearner, "update", after(5, WorldLearner.update, signalled(signal.SIGINT)))
         assert api.pretrain(config) is False
-    (copy / "manifest.json").unlink()
-    sorted(copy.glob("*.npz"))[0].unlink()
+    other = shutil.copytree(copy, tmp_path / "other")
+    (other / "manifest.json").unlink()
+    sorted(other.glob("*.npz"))[0].unlink()
+    before = small.tree(config.out)
     with pytest.raises(DiswmError, match="other videos"):
-        api.pretrain(config)
+        api.pretrain(dataclasses.replace(config, videos=(other,)))
+    assert small.tree(config.out) == before
+    copy.rename(tmp_path / "moved")
+    assert api.pretrain(dataclasses.replace(config, videos=(tmp_path / "moved",))) is True
 
 
 def test_collecting_is_resumed_with_the_same_files(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

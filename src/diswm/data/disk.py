@@ -45,9 +45,8 @@ def write_error(error: OSError, folder: Path, need: int, advice: str) -> DiswmEr
     """What a failed write means for the user; call it after the half-written file is gone, so that ``free`` is true."""
     if error.errno in FULL:
         free = free_bytes(folder)
-        return DiswmError(
-            f"The disk is full: {folder} needs up to {size(need)} ({need} bytes), {size(free)} ({free} bytes) are free. {advice}"
-        )
+        asks = f"{folder} needs up to {size(need)} ({need} bytes)" if need else f"nothing more can be written in {folder}"
+        return DiswmError(f"The disk is full: {asks}, {size(free)} ({free} bytes) are free. {advice}")
     return DiswmError(f"Cannot write in {folder}: {error.strerror or error}. Check that the folder exists and may be written to.")
 
 
@@ -57,6 +56,13 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(error, folder, 0, "Free some space.") from error
+
+
+def open_folder(folder: Path) -> None:
+    """Create ``folder`` where it is not there yet; DiswmError unless files can be written in it."""
+    make_folder(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise write_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), folder, 0, "")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, need: int, advice: str) -> None:

@@ -284,7 +284,7 @@ def _key(sources: Sequence[Source], skipped: Sequence[tuple[str, str]]) -> str:
     """Changes with every change of the files: path, size, time and promised hash."""
     digest = hashlib.sha256(f"{FORMAT};{skipped};".encode())
     for path, sha256 in sources:
-        digest.update(f"{path.resolve()};{sha256};".encode())
+        digest.update(f"{os.path.realpath(path)};{sha256};".encode())  # unlike resolve, it takes links that lead to themselves
         with contextlib.suppress(OSError):  # a file that cannot be looked at is left out later, with its reason
             stat = path.stat()
             digest.update(f"{stat.st_size};{stat.st_mtime_ns};".encode())

@@ -41,7 +41,7 @@ def explore(
     write_atomically(page, lambda file: file.write(data), need=len(data), advice=_ADVICE)
     for found in runs:
         if found["missing"]:
-            console.print(f"{found['name']}: no factors are named, as {found['missing']}", markup=False)
+            console.print(f"{found['name']}: no factors are named, as {found['missing']}")
     if show and _has_screen():
         webbrowser.open(page.resolve().as_uri())
     return page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from diswm.agents.learner import WorldLearner
-from diswm.contract import Batch, DiswmError
+from diswm.contract import Batch
 from diswm.data.videos import Videos
 from diswm.trainers.meter import Meter
 from diswm.trainers.probe import Probe
@@ -44,11 +44,6 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
         meter.restore(state["meter"])
         if probe:
             probe.restore(state.get("probe"))
-        if state["videos"]["hash"] != videos.hash:
-            raise DiswmError(
-                f"{run.folder}: was begun on other videos ({state['videos']['rows']:,} frames, now {videos.rows:,}; or other pictures). "
-                "Restore them, or choose another folder with --out."
-            )
 
     def save() -> None:
         run.save(

@@ -13,7 +13,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, markup=False)  # brackets in the name of a folder are no markup
 
 
 class Bar:
@@ -28,7 +28,7 @@ class Bar:
         self._live: Progress | None = None
         self._task = None
         if console.is_terminal:
-            text = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")
+            text = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[text]}")
             self._live = Progress(*text, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True)
             self._live.start()
             self._task = self._live.add_task(name, total=total, completed=done, text="")

@@ -23,6 +23,7 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,8 +32,9 @@ import torch
 
 from diswm import __version__
 from diswm.contract import Counters, DiswmError
-from diswm.data.disk import write_atomically, write_error
+from diswm.data.disk import make_folder, write_atomically, write_error
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, save_checkpoint
+from diswm.trainers.curves import Curves
 from diswm.trainers.progress import console
 
 FORMAT = 1
@@ -40,8 +42,9 @@ _ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = (
     *("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
     *("wandb", "threads", "eval.workers", "out", "probe.every", "probe.points", "probe.factors", "probe.share"),
+    *("teacher", "videos"),
 )
-"""Settings that a resumed run may change; all others make another run."""
+"""Settings that a resumed run may change; all others make another run. Teacher and videos may have moved: what they hold is compared."""
 LATER: dict[str, Any] = {
     "learner.disentangle": "beta_vae",
     "learner.capacity": 25.0,
@@ -65,6 +68,8 @@ def read_config(folder: Path, kind: str | None = None) -> dict[str, Any]:
         found = json.loads((folder / "config.json").read_text())
         if not isinstance(found["config"], dict) or found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}, expected {FORMAT}")
+        if found["kind"] not in ("pretrain", "train"):
+            raise ValueError(f"kind {found['kind']}, expected pretrain or train")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DiswmError(f"{folder}: is not a run ({error}). Expected a folder that `diswm pretrain` or `diswm train` wrote.") from error
     if kind and found["kind"] != kind:
@@ -121,42 +126,58 @@ class Run:
         check_folder(self.folder, kind, self.config)
         service = _import_wandb() if wandb else None
         self._new = not (self.folder / "config.json").exists()
-        path = last_checkpoint(self.folder / "checkpoints")
-        self.resumed = path is not None
-        self.last_state = self._load(path) if path else None
-        self._create(facts or {})
-        self._metrics = (self.folder / "metrics.jsonl").open("ab", buffering=0)
-        self._lock()
-        there = os.fstat(self._metrics.fileno()).st_size
-        self._metrics.truncate(min(there, self.last_state["metrics_bytes"] if self.last_state else 0))  # what came later comes again
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._tensorboard = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._step + 1 if self.resumed else 0)
+        if self._new:  # before all else: if the rest fails, the folder holds a run that the same command begins
+            self._write_config(facts or {})
+        self._metrics = self._open_metrics()
+        try:
+            self._take_up(facts or {})
+        except BaseException as error:
+            self._metrics.close()
+            if isinstance(error, OSError):
+                raise write_error(error, self.folder, 0, _ADVICE) from error
+            raise
         own = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]  # a resumed run goes on with its own curves
         self._wandb = service and service.init(
             dir=str(folder), name=self.folder.name, project="diswm", config=self.config, id=own, resume="allow"
         )
+
+    def _write_config(self, facts: Mapping[str, Any]) -> None:
+        known = {} if self._new else read_config(self.folder)
+        found = {**known, "format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config, **facts}
+        write_json(self.folder / "config.json", found)
+
+    def _open_metrics(self) -> FileIO:
+        make_folder(self.folder / "media")
+        try:
+            return (self.folder / "metrics.jsonl").open("a+b", buffering=0)
+        except OSError as error:
+            raise write_error(error, self.folder, 0, _ADVICE) from error
+
+    def _take_up(self, facts: Mapping[str, Any]) -> None:
+        """Alone in the folder: go on from the last checkpoint."""
+        self._lock()
+        path = last_checkpoint(self.folder / "checkpoints")
+        self.resumed = path is not None
+        self.last_state = self._load(path) if path else None
+        if not self._new:
+            self._write_config(facts)
+        there = os.fstat(self._metrics.fileno()).st_size
+        there = min(there, self.last_state["metrics_bytes"] if self.last_state else 0)
+        self._metrics.truncate(there)  # what came later comes again
+        if there and os.pread(self._metrics.fileno(), 1, there - 1) != b"\n":  # it was cut in mid-line
+            self._metrics.write(b"\n")
+        self._curves = Curves(self.folder / "tensorboard", begin=self._step + 1 if self.resumed else 0)
 
     def _lock(self) -> None:
         """Be alone in the folder until `close` or the process's end."""
         try:
             fcntl.flock(self._metrics, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._metrics.close()
             raise DiswmError(
                 f"{self.folder}: another process is at work on this run. Wait for its end, or choose another --out."
             ) from error
         except OSError:  # some network file systems have no locks
             console.print(f"{self.folder}: this file system has no locks; do not start the run twice")
-
-    def _create(self, facts: Mapping[str, Any]) -> None:
-        try:
-            (self.folder / "media").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DiswmError(f"{self.folder}: cannot be written ({error.strerror}). {_ADVICE}") from error
-        known = {} if self._new else read_config(self.folder)
-        found = {**known, "format": FORMAT, "kind": self.kind, "version": __version__, "config": self.config, **facts}
-        write_json(self.folder / "config.json", found)
 
     def _load(self, path: Path) -> dict[str, Any]:
         state = load_checkpoint(path)
@@ -191,15 +212,16 @@ class Run:
         c = self.counters
         event = {"kind": kind, "seconds": round(self.seconds, 2), **_counts(c), **values}
         line = (json.dumps(event) + "\n").encode()
-        try:
-            self._metrics.write(line)
-        except OSError as error:
-            raise write_error(error, self.folder, len(line), _ADVICE) from error
         numbers = {name if "/" in name else f"{kind}/{name}": float(v) for name, v in values.items() if isinstance(v, int | float)}
         head = "_".join([kind, *(word for word in values.values() if isinstance(word, str))])
         numbers |= {f"{head}/{name}": fmean(v) for name, v in values.items() if isinstance(v, list) and v}
-        for name, value in numbers.items():
-            self._tensorboard.add_scalar(name, value, self._step)
+        try:
+            written = self._metrics.write(line)
+            if written < len(line):  # a disk that just became full
+                self._metrics.write(line[written:])
+            self._curves.add(numbers, self._step)
+        except OSError as error:
+            raise write_error(error, self.folder, len(line), _ADVICE) from error
         if self._wandb is not None:
             self._wandb.log({**numbers, **_counts(c)})
 
@@ -219,7 +241,7 @@ class Run:
     def close(self) -> None:
         """Close the sinks."""
         self._metrics.close()
-        self._tensorboard.close()
+        self._curves.close()
         if self._wandb is not None:
             self._wandb.finish()
 

@@ -127,9 +127,18 @@ def _walk(folder: Path, depth: int, found: list[Path], seen: set[tuple[int, int]
         raise DiswmError(f"{folder}: lies more than {MAX_DEPTH} folders deep. Name a folder further inside.")
     with os.scandir(folder) as entries:
         inside = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: natural(entry.name))
-    found += [folder / entry.name for entry in inside if not entry.is_dir()]
+    kinds = [(entry, _is_folder(entry)) for entry in inside]
+    found += [folder / entry.name for entry, is_folder in kinds if not is_folder]
     if len(found) > MAX_FILES:
         raise DiswmError(f"{folder}: more than {MAX_FILES:,} files in all. Name a part of them.")
-    for entry in inside:
-        if entry.is_dir():
+    for entry, is_folder in kinds:
+        if is_folder:
             _walk(folder / entry.name, depth + 1, found, seen)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """What cannot be looked at, such as a link to itself, counts as a file: whoever reads it says what is wrong."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
