@@ -76,14 +76,15 @@ def changes(folder: Path, head: dict[str, Any], encoder: torch.nn.Module) -> dic
         values, other = np.split(world.sample(2 * POSES, generator(head["config"]["seed"], "media")), 2)
         before = _drawn(world, values)
         mean, logvar = _code(encoder, before)
-        variance = mean.var(0) + np.exp(logvar).mean(0)
+        noise = np.exp(logvar).mean(0)
         share, images = [], [before[0]]
         for chosen in columns.values():
             changed = values.copy()
             changed[:, chosen] = other[:, chosen]
             frames = _drawn(world, changed)
             images.append(frames[0])
-            share.append(((_code(encoder, frames)[0] - mean) ** 2).mean(0) / 2 / variance)
+            moved = _code(encoder, frames)[0]
+            share.append(((moved - mean) ** 2).mean(0) / 2 / (np.concatenate([mean, moved]).var(0) + noise))
     finally:
         world.close()
     return {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diswm.report import anchors, charts, panels, tables, tally, words
+from diswm.report import anchors, charts, panels, readable, tables, tally, words
 from diswm.report.canvas import Drawing, variable
 from diswm.report.sections import missing
 from diswm.report.study import Groups, Study
@@ -72,6 +72,7 @@ def task(writer: Writer, task: str) -> str:
         html += _returns(writer, groups, name) + writer.figure(charts.at_budget(task, groups, writer.looks, f"returns_{name}"))
     else:
         html += missing("No returns at the budget: no run has used all of its frames and was evaluated there")
+    html += writer.figure(readable.along(task, groups, writer.looks, f"readable_{name}"))
     if len(groups) > 1 and base in groups:
         gaps = {group: tally.gaps(writer.study, task, group) for group in groups if group != base}
         drawing = charts.differences(task, gaps, base, writer.looks, f"differences_{name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -14,7 +16,7 @@ from diswm.report.strips import GAP, MAX_DIMS, QUIET, SIDE
 from diswm.report.tables import Numbers
 
 FILE = "changes.npz"
-_ROW, _MOST = 0.3, 0.95  # inches: a row of cells, and the widest column
+_ROW, _MOST = 0.3, 1.1  # inches: a row of cells, and the widest column
 
 
 def effect_media(run: Run) -> dict[str, Array] | None:
@@ -40,7 +42,8 @@ def effect(media: dict[str, Array], name: str = "changes") -> Drawing:
     order = ranked[: min(used + 2, MAX_DIMS)]
 
     def draw(narrow: bool) -> Figure:
-        width, left, top = (NARROW, 0.55, 1.2) if narrow else (WIDE, 0.62, 1.0)
+        width, left, slant = (NARROW, 0.55, 55) if narrow else (WIDE, 0.62, 40)
+        top = 0.25 + 0.075 * max(map(len, names)) * math.sin(math.radians(slant))  # the slanted names
         column = min((width - left - 0.55) / (1 + len(names)), _MOST)  # what is left at the right is for the last slanted name
         lines = _ROW * len(order)
         height = top + column + lines + 0.1
@@ -49,7 +52,7 @@ def effect(media: dict[str, Array], name: str = "changes") -> Drawing:
         frames = figure.add_axes((left / width, (lines + 0.1) / height, across, column / height))
         frames.imshow(mosaic(media["images"][None], places(1, SIDE), places(1 + len(names), SIDE)), aspect="auto")
         frames.set_xlim(-GAP / 2, (1 + len(names)) * (SIDE + GAP) - GAP / 2)
-        frames.set_xticks(places(1 + len(names), SIDE) + SIDE / 2, ["a frame", *names], rotation=55 if narrow else 40, ha="left",
+        frames.set_xticks(places(1 + len(names), SIDE) + SIDE / 2, ["a frame", *names], rotation=slant, ha="left",
                           rotation_mode="anchor")  # fmt: skip
         frames.xaxis.tick_top()
         frames.set_yticks([])

@@ -149,14 +149,15 @@ def traversal_grid(media: dict[str, Array], name: str = "traversal", most: int =
         return figure
 
     around = words.plural(int(media["seen"]), "frame") if "seen" in media else ""
-    where = f"after the model has seen {around}" if around else "from a zero state, as the paper's pictures"
     rest = f"{used} of {len(kl)} dimensions carry {QUIET} nats or more; {len(order)} are shown."
     return Drawing(
         name,
-        f"Each row moves one dimension of the code of a frame, {where}, by the standard deviations above of what all frames have, and "
-        "holds the others. Rows are ordered by their KL "
-        "(nats), which is how much the dimension is used; below it how far it moves the picture, in grey levels of 255 between the "
-        "extremes of a pixel. "
+        f"The same around a filtered state: the code of the frame that comes after the model has seen {around}. Look for what the past "
+        "holds fast: a row that moved the picture from zero and hardly moves it here tells what the model knew already."
+        if around
+        else "Each row moves one dimension of the code of a frame, from a zero state as the paper’s pictures, by the standard deviations "
+        "above of what all frames have, and holds the others. Rows are ordered by their KL (nats), which is how much the dimension is "
+        "used; below it how far it moves the picture, in grey levels of 255 between the extremes of a pixel. "
         f"Look for rows that change one thing only (colour, or pose), and for rows with a small KL that change nothing. {rest}",
         f"Latent traversals {'around a filtered state' if around else 'from zero'}, most used first: "
         f"{words.listing([f'dimension {d} with {kl[d]:.2f} nats' for d in order])}.",
