@@ -73,10 +73,8 @@ def test_presets_learn_before_they_end(name: str) -> None:
 @pytest.mark.parametrize("verb", ["pretrain", "train"])
 def test_runs_are_scored_on_the_way_where_that_can_be(name: str, verb: str) -> None:
     found = apply_preset(config(verb, "diswm"), name, verb)
-    if verb == "pretrain":
-        updates = found.pretrain.updates
-    else:
-        updates = updates_due(found.train, found.train.frames // found.env.action_repeat)
+    steps = 0 if verb == "pretrain" else found.train.frames // found.env.action_repeat
+    updates = found.pretrain.updates if verb == "pretrain" else updates_due(found.train, steps)
     assert found.probe.optional
     assert 10 <= updates // found.probe.every <= 150, "points enough for a curve"
     assert found.probe.share == 0.03

@@ -27,8 +27,7 @@ def test_sources_that_are_alike_share_their_neighbours() -> None:
 
 
 def test_four_points_by_hand() -> None:
-    # On a line at 0, 1 | 2, 9, one neighbour each: 0 has 1, 1 has either 0 or 2 at the same distance, so it is put at 1.2: then it has 2.
-    # Of the first source one of two, of the second: 2 has 1.2, 9 has 2: again one of two.
+    # On a line, the nearest of 0 is 1.2 (its own source), of 1.2 it is 2 (not), of 2 it is 1.2 (not), of 9 it is 2 (its own).
     assert same_source(np.array([[0.0], [1.2], [2.0], [9.0]]), np.array([False, False, True, True]), neighbours=1) == 0.5
 
 
