@@ -73,7 +73,7 @@ def test_the_map_tells_sources_apart_in_the_code_itself(run: Path) -> None:
     media = maps.clips_media(read_run(run))
     assert media is not None
     drawing = maps.plane(media, 3)
-    assert "100% in the teacher’s code" in drawing.caption
+    assert "100% by the teacher’s code" in drawing.caption
     assert drawing.numbers is not None
     assert len(drawing.numbers.rows) == 80
     again = maps.plane(media, 3).numbers

@@ -48,7 +48,7 @@ def plane(media: dict[str, Array], seed: int, name: str = "clips") -> Drawing:
         figure.legend(loc="outside upper left", ncols=1 if narrow else 2, handlelength=1.0, columnspacing=1.6, markerscale=1.6)
         return figure
 
-    said = " and ".join(f"{share:.0%} in {CODES[code].lower()}" for code, (_, share) in found.items())
+    said = " and ".join(f"{share:.0%} by {CODES[code].lower()}" for code, (_, share) in found.items())
     rows = [
         [code, "online" if side else "offline", *map(float, place)]
         for code, (points, _) in found.items()
@@ -58,8 +58,8 @@ def plane(media: dict[str, Array], seed: int, name: str = "clips") -> Drawing:
         name,
         f"Each mark is a frame, {(~online).sum():,} of the videos and {online.sum():,} of the replay, placed by t-SNE so that "
         "frames with like codes lie near; distances far apart mean little. Of the "
-        f"{NEIGHBOURS} frames whose codes are nearest to a frame’s, in the code itself, {said} are of its own source; where the code "
-        "cannot tell the sources apart it is about half. Look for a student that takes over the teacher’s order and yet mixes both worlds.",
+        f"{NEIGHBOURS} frames whose codes are nearest, {said}, are of a frame’s own source; where a code cannot tell the sources apart it is about "
+        "half. Look for a student that takes over the teacher’s order and yet mixes both worlds.",
         f"Maps of frames by their codes. Nearest neighbours of the same source: {said}.",
         draw,
         Numbers(("code", "source", "x", "y"), rows),
