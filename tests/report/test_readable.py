@@ -35,6 +35,20 @@ def test_scores_stand_beside_the_return_of_the_same_frames(tmp_path: Path) -> No
     assert readable.path_of(trial(tmp_path, 400.0, 1, told=None), "ridge_r2") is None
 
 
+def test_scores_of_the_runs_of_a_group_are_one_row(tmp_path: Path) -> None:
+    runs = [trial(tmp_path, 100.0, seed, told=None) for seed in range(4)]
+    for run, mig in zip(runs, (0.2, 0.4), strict=False):
+        found = {"independent": {"rows": [{"name": "mig", "value": mig}], "factors": []}}
+        (run.run.path / "metrics.json").write_text(json.dumps(found))
+    (runs[2].run.path / "metrics.json").write_text("{")
+    ((group, count, first, *others),) = readable.score_rows({"diswm": runs, "none": []})
+    assert (group, count) == ("diswm", 2)
+    assert first.found.mean == pytest.approx(0.3)
+    assert first.over == "seeds"
+    assert set(others) == {None}, "a score that no run has"
+    assert "metrics.json" in runs[2].run.problems[-1]
+
+
 def test_whether_readable_codes_earn_more_is_said_of_five_runs_and_more(tmp_path: Path) -> None:
     runs = [trial(tmp_path, 100.0 * (seed + 1), seed, told=0.1 * (seed + 1)) for seed in range(5)]
     drawing = readable.along("walker_walk", {"diswm": runs}, looks(["diswm"]), "readable")

@@ -58,8 +58,8 @@ def plane(media: dict[str, Array], seed: int, name: str = "clips") -> Drawing:
         name,
         f"Each mark is a frame, {(~online).sum():,} of the videos and {online.sum():,} of the replay, placed by t-SNE so that "
         "frames with like codes lie near; distances far apart mean little. Of the "
-        f"{NEIGHBOURS} frames whose codes are nearest, {said}, are of a frame’s own source; where a code cannot tell the sources apart it is about "
-        "half. Look for a student that takes over the teacher’s order and yet mixes both worlds.",
+        f"{NEIGHBOURS} frames whose codes are nearest, {said}, are of a frame’s own source; a code that cannot tell the sources apart has "
+        "about half. Look for a student that takes over the teacher’s order and yet mixes both worlds.",
         f"Maps of frames by their codes. Nearest neighbours of the same source: {said}.",
         draw,
         Numbers(("code", "source", "x", "y"), rows),

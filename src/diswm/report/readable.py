@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from diswm.contract import Array
-from diswm.metrics.scores import rank_correlation
-from diswm.report import words
+from diswm.contract import Array, DiswmError
+from diswm.metrics.scores import bootstrap_interval, rank_correlation
+from diswm.report import codes, words
 from diswm.report.canvas import INK, NARROW, PAPER, WIDE, Drawing, new_figure, plain
 from diswm.report.charts import Groups, Look, legend
 from diswm.report.reading import finite_list
-from diswm.report.tables import Numbers
+from diswm.report.tables import Estimate, Numbers
 from diswm.report.trials import Trial
 
 SCORES = {"ridge_r2": "linear probe, R2", "mig": "mutual information gap"}
+TABLE = {
+    "mig": "MIG", "dci_disentanglement": "DCI, D", "dci_completeness": "DCI, C", "dci_informativeness": "DCI, I", "sap": "SAP",
+    "factor_vae_score": "FactorVAE", "modularity": "Modularity", "mcc": "MCC", "ridge_r2": "Probe R2",
+}  # fmt: skip
+"""Scores of `diswm metrics` that stand in a study's table, by their heads."""
+CAUTION = "What chance gives stands in each run’s own metrics.md."
 FEW = 5
 """Runs below which their order says nothing."""
 
@@ -43,6 +49,32 @@ def path_of(trial: Trial, name: str) -> Path | None:
     frames, score = table.T
     at = np.array([f for f in trial.curve if frames[0] <= f <= frames[-1]], float)  # what lies outside was never scored
     return Path(frames, score, at, np.interp(at, frames, score), np.array([trial.curve[int(f)] for f in at], float))
+
+
+def scored(trials: Sequence[Trial]) -> list[dict[str, float]]:
+    """The scores on independent factors of those runs that `diswm metrics` has scored; a damaged file is told of."""
+    found = []
+    for trial in trials:
+        path = trial.run.path / codes.FILE
+        if not path.is_file():
+            continue
+        try:
+            found.append({row["name"]: row["value"] for row in codes.read_scores(path)["independent"]["rows"]})
+        except DiswmError as error:
+            trial.run.problems.append(str(error))
+    return found
+
+
+def score_rows(groups: Groups) -> list[list[Any]]:
+    """A row for each group with scored runs: its name, their number, and an estimate of each score of ``TABLE``; None where it has none."""
+    rows: list[list[Any]] = []
+    for group, trials in groups.items():
+        if runs := scored(trials):
+            columns = [[run[name] for run in runs if name in run] for name in TABLE]
+            rows.append(
+                [group, len(runs), *(Estimate(bootstrap_interval(c), "seeds" if len(c) > 1 else "", c) if c else None for c in columns)]
+            )
+    return rows
 
 
 def along(task: str, groups: Groups, styles: Mapping[str, Look], name: str) -> Drawing | None:
