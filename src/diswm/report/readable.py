@@ -21,11 +21,11 @@ from diswm.report.trials import Trial
 
 SCORES = {"ridge_r2": "linear probe, R2", "mig": "mutual information gap"}
 TABLE = {
-    "mig": "MIG", "dci_disentanglement": "DCI, D", "dci_completeness": "DCI, C", "dci_informativeness": "DCI, I", "sap": "SAP",
-    "factor_vae_score": "FactorVAE", "modularity": "Modularity", "mcc": "MCC", "ridge_r2": "Probe R2",
+    "mig": "MIG", "dci_disentanglement": "DCI, disent.", "sap": "SAP", "factor_vae_score": "FactorVAE", "mcc": "MCC",
+    "ridge_r2": "Probe R2",
 }  # fmt: skip
 """Scores of `diswm metrics` that stand in a study's table, by their heads."""
-CAUTION = "What chance gives stands in each run’s own metrics.md."
+CAUTION = "What chance gives, and the other scores, stand in each run’s own metrics.md."
 FEW = 5
 """Runs below which their order says nothing."""
 
