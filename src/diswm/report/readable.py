@@ -128,8 +128,8 @@ def _paths(trials: Sequence[Trial], score: str) -> list[tuple[Trial, Path]]:
 
 
 def _draw_paths(spots: Sequence[Axes], group: str, paths: Sequence[Path], look: Look) -> None:
-    line = {"color": look.colour, "linestyle": look.dashes, "linewidth": 1.2, "alpha": 0.6, "zorder": 2}
-    mark = {"color": look.colour, "marker": look.marker, "s": 46, "edgecolors": PAPER, "linewidths": 1.0, "zorder": 3}
+    line: dict[str, Any] = {"color": look.colour, "linestyle": look.dashes, "linewidth": 1.2, "alpha": 0.6, "zorder": 2}
+    mark: dict[str, Any] = {"color": look.colour, "marker": look.marker, "s": 46, "edgecolors": PAPER, "linewidths": 1.0, "zorder": 3}
     for number, path in enumerate(paths):
         spots[0].plot(path.frames, path.score, **line)
         spots[0].scatter(
