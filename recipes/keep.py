@@ -19,7 +19,7 @@ from diswm.report.reading import read_run
 
 FILES = ("config.json", "cost.json", "evaluation.json")
 EVERY = 20
-NOT_THE_NUMBERS = ("out", "device", "threads", "wandb")
+NOT_THE_NUMBERS = ("out", "device", "threads", "wandb", "probe")
 """Settings that may differ between what is kept and what takes its place."""
 
 

@@ -10,7 +10,7 @@ from diswm.config import CollectRun, PretrainRun, TrainRun, merge
 from diswm.methods import for_pretraining, for_training
 
 MODEL = {"model.units": 16, "model.depth": 4, "model.deter": 16, "model.hidden": 16, "model.stoch": 8, "model.z_dim": 4}
-COMMON = {**MODEL, "device": "cpu", "learner.precision": "float32"}
+COMMON = {**MODEL, "device": "cpu", "learner.precision": "float32", "probe.every": 0}  # presets have some
 # The toy's episodes have 100 frames, so 50 steps. 40 random steps, then 3 updates, then one every 5 steps:
 # the first update waits for the first episode, at step 50.
 TRAIN = {

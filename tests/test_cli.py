@@ -115,6 +115,15 @@ def test_the_package_runs_as_a_module() -> None:
     assert told.stdout.startswith("diswm ")
 
 
+def test_who_asks_for_scores_along_training_is_told_why_there_are_none(configured: Callable[..., Any], tmp_path: Path) -> None:
+    assert configured("train", "no_distill").probe.optional, "of the preset"
+    assert not configured("train", "no_distill", "--probe.every", "100").probe.optional
+    assert configured("train", "no_distill", "--probe.every", "100", "--probe.optional").probe.optional
+    (tmp_path / "run.yaml").write_text("probe: {every: 70}\n")
+    found = configured("train", "no_distill", "--config", "run.yaml")
+    assert (found.probe.every, found.probe.optional) == (70, False)
+
+
 def test_task_is_short_for_env_task(configured: Callable[..., Any]) -> None:
     assert configured("train", "no_distill", "--task", "toy").env.task == "toy"
     assert configured("train", "no_distill", "--task=toy").env.task == "toy"

@@ -43,7 +43,10 @@ def test_the_page_and_its_numbers(folder: Path) -> None:
 
 def test_the_folders(folder: Path) -> None:
     media = {path.name for path in (folder / "agent" / "media").iterdir()}
-    assert media == {"eval_random.gif", "eval_seen.gif", "eval_unseen.gif", "prediction.gif", "prediction.npz", "traversal.npz"}
+    assert media == {"eval_random.gif", "eval_seen.gif", "eval_unseen.gif", "prediction.gif", "prediction.npz", "traversal.npz"} | {
+        "changes.npz",
+        "clips.npz",
+    }
     with Image.open(folder / "agent" / "media" / "eval_seen.gif") as film:
         assert film.n_frames > 10  # type: ignore[attr-defined]
         assert film.size == (128, 128)

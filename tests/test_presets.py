@@ -44,7 +44,9 @@ def test_every_preset_fits_every_method(name: str, method: str) -> None:
 
 
 def test_the_paper_preset_adds_its_switch_of_colours_to_the_configs_own_defaults() -> None:
-    assert {verb: set(preset("paper", verb)) for verb in VERBS} == {"collect": set(), "pretrain": set(), "train": {"env.phases", "unseen"}}
+    probes = {"probe.every", "probe.optional"}  # they watch a run and change nothing of it
+    changed = {verb: set(preset("paper", verb)) - probes for verb in VERBS}
+    assert changed == {"collect": set(), "pretrain": set(), "train": {"env.phases", "unseen"}}
     plan = apply_preset(for_training(TrainRun(), "diswm"), "paper", "train").env.plan()
     phases = [plan.at(progress, np.zeros(2)) for progress in (0.0, 0.499, 0.5, 1.0)]
     assert [plan.phases[phase].colour.colours for phase in phases] == ["set1", "set1", "set2", "set2"]
@@ -65,6 +67,17 @@ def test_presets_learn_before_they_end(name: str) -> None:
     assert train.train.prefill_steps >= train.env.time_limit // train.env.action_repeat, "an episode is there when learning begins"
     model = merge(for_pretraining(PretrainRun(), "diswm"), preset(name, "pretrain")).model
     assert model.z_dim == train.model.z_dim, "the teacher of a preset fits its student"
+
+
+@pytest.mark.parametrize("name", ["cpu", "paper"])
+@pytest.mark.parametrize("verb", ["pretrain", "train"])
+def test_runs_are_scored_on_the_way_where_that_can_be(name: str, verb: str) -> None:
+    found = apply_preset(config(verb, "diswm"), name, verb)
+    steps = 0 if verb == "pretrain" else found.train.frames // found.env.action_repeat
+    updates = found.pretrain.updates if verb == "pretrain" else updates_due(found.train, steps)
+    assert found.probe.optional
+    assert 10 <= updates // found.probe.every <= 150, "points enough for a curve"
+    assert found.probe.share == 0.03
 
 
 def test_the_default_is_a_preset() -> None:

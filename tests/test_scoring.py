@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
-from diswm import scoring
-from diswm.build import networks
+from diswm import api, scoring
+from diswm.build import load_video_model, networks
 from diswm.cli import main
 from diswm.contract import DiswmError
 from diswm.data.factorset import Drawn, FactorSet
@@ -76,6 +76,10 @@ def test_what_a_run_need_not_have(teacher: Path, drawn: Path, tmp_path: Path) ->
     with_all = quick(teacher, drawn, tmp_path / "a", on_policy=False)
     assert quick(run, drawn, tmp_path / "b", on_policy=False)["independent"] == with_all["independent"]
     assert with_all["on_policy"]["missing"] == "was not asked for"
+    with pytest.raises(DiswmError, match="are not those of its"):
+        api.traverse(run, device="cpu")  # there is nothing to draw with
+    with pytest.raises(DiswmError, match="are not those of its"):
+        load_video_model(run)
     save_networks(run / WEIGHTS, {"world": {name: value for name, value in world.items() if not name.startswith("encoder.")}})
     with pytest.raises(DiswmError, match="are not those of its"):
         quick(run, drawn, tmp_path / "c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Sequence
@@ -26,13 +27,13 @@ from diswm.build import (
     start_from,
 )
 from diswm.checks import check_budget, check_images, check_task, check_unseen, check_window
+from diswm.closeups import closeups, replay_of
 from diswm.collecting import collect
 from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dict
 from diswm.contract import DiswmError
 from diswm.data.disk import open_folder
 from diswm.data.videos import Videos
 from diswm.datasets import converting, unpacking
-from diswm.envs.vector import InProcess
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.factorsets import prober
@@ -42,12 +43,10 @@ from diswm.methods import check_terms
 from diswm.runtime import prepare
 from diswm.trainers import media
 from diswm.trainers.checkpoint import last_checkpoint
-from diswm.trainers.evaluate import evaluate as run_evaluate
-from diswm.trainers.evaluate import random_actor
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
 from diswm.trainers.progress import console, progress
-from diswm.trainers.rollout import action_size
+from diswm.trainers.rollout import RandomPolicy, Rollout, action_size
 from diswm.trainers.run import Run, check_folder, read_config
 from diswm.trainers.seeds import generator, seed_of
 
@@ -86,6 +85,7 @@ def pretrain(config: PretrainRun) -> bool:
         done = run_pretrain(run, learner, videos, c, config.seed, probe)
         if done and (run.counters.updates > before or not (run.folder / "media" / "prediction.npz").exists()):
             media.look(run.folder, learner, videos.sample(generator(config.seed, "media"), 6, c.length))
+            closeups(run.folder, learner.world.encoder)
     finally:
         run.close()
     _leave(run, done)
@@ -189,6 +189,7 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
         return True
     try:
         media.look(run.folder, trainer.agent, trainer.replay.sample(generator(config.seed, "media"), 6, config.train.length))
+        closeups(run.folder, trainer.agent.world.encoder, trainer.replay)
     except DiswmError as error:  # a run so short that the replay holds no window
         console.print(f"no pictures: {error}")
     results = evaluate_all(run.folder, trainer.agent, stages, config, frames)
@@ -235,13 +236,18 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
 
 
 def traverse(run: Path | str, *, videos: Path | None = None, device: str = "auto") -> Path:
-    """Decode what each dimension of the code changes, on frames of the run's own data (or of ``videos``)."""
+    """Decode what each dimension of the code changes, on frames of the run's own data (or of ``videos``).
+
+    Also what a change of colours does to each, and of a run with a teacher the codes of its videos beside those of the run's replay.
+    """
     folder = Path(run)
     kind = read_config(folder)["kind"]
     where = prepare(device)
     batch = _frames_of(folder, kind, videos)
-    if not media.save_traversal(folder, load_learner(folder, where), batch["image"]):
+    learner = load_learner(folder, where)
+    if not media.save_traversal(folder, learner, batch):
         raise DiswmError(f"{folder}: its encoder has no Gaussian code to traverse. diswm, paper, no_distill and no_disentangle have one.")
+    closeups(folder, learner.world.encoder, videos=videos)
     return folder / "media" / "traversal.npz"
 
 
@@ -256,11 +262,17 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
         return _videos(source, length=8, cache=folder.parent / "cache").sample(rng, 32, 8)
     if config.env.task == NO_TASK:
         raise DiswmError(f"{folder}: was imported without a task to take frames from. Name videos with --videos, or import with --task.")
+    with contextlib.suppress(DiswmError), replay_of(folder) as replay:
+        return replay.sample(rng, 8, config.train.length)
     env = envs.make(config.env)
-    actor = random_actor(rng, action_size(env), env.discrete)
-    clip = run_evaluate(actor, InProcess([env]), [seed_of(config.seed, "media")]).video
-    env.close()
-    return {"image": clip[None]}
+    try:
+        rollout = Rollout(env, config.seed, "media", progress=1.0)
+        policy = RandomPolicy(rng, rollout.act_dim, env.discrete)
+        while not rollout.step(policy.act(rollout.image)).done:
+            pass
+        return {name: value[None] for name, value in rollout.finish(1.0).items()}
+    finally:
+        env.close()
 
 
 def _say(run: Run, learner: WorldLearner) -> None:

@@ -72,11 +72,11 @@ def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
     if "imported" not in found:
         found = read_config(folder, "pretrain")
     model = _model(found)
-    weights = networks(folder)["world"]
-    weights = {name: value for name, value in weights.items() if not name.startswith("heads.")}
-    weights["rssm.inp.weight"] = weights["rssm.inp.weight"][:, : model.stoch]
     world = WorldModel(model, 0)
-    world.load_state_dict(weights)
+    with _fitting(folder):
+        weights = {name: value for name, value in networks(folder)["world"].items() if not name.startswith("heads.")}
+        weights["rssm.inp.weight"] = weights["rssm.inp.weight"][:, : model.stoch]
+        world.load_state_dict(weights)
     return world.to(device).eval().requires_grad_(False)
 
 
@@ -207,5 +207,6 @@ def load_learner(folder: Path, device: str) -> WorldLearner:
         return load(folder, device)
     config = from_dict(PretrainRun, found["config"])
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=config.seed, device=device)
-    learner.world.load_state_dict(networks(folder)["world"])
+    with _fitting(folder):
+        learner.world.load_state_dict(networks(folder)["world"])
     return learner

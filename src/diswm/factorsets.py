@@ -19,7 +19,7 @@ from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.envs.posing import FactorWorld, world_of
 from diswm.model.world import WorldModel
 from diswm.runtime import versions
-from diswm.trainers.probe import Probe
+from diswm.trainers.probe import Probe, score_names
 from diswm.trainers.progress import console, progress
 from diswm.trainers.run import Run
 from diswm.trainers.seeds import generator
@@ -119,11 +119,25 @@ def env_of(head: dict[str, Any], where: Path) -> envs.EnvConfig:
 
 
 def prober(run: Run, world: WorldModel, config: TrainRun | PretrainRun, teacher: WorldModel | None = None) -> Probe | None:
-    """The scores along a run's training, None where none are asked for. DiswmError where there is no set and none can be drawn."""
+    """The scores along a run's training, None where none are asked for.
+
+    Where there is no set and none can be drawn they are left out if they are optional, and DiswmError otherwise.
+    """
     asked = config.probe
     if not asked.every:
         return None
-    began = time.monotonic()
+    try:
+        return _prober(run, world, config, teacher)
+    except (DiswmError, ImportError) as error:
+        if not asked.optional or asked.factors:
+            raise
+        console.print(f"no scores of the code along training: {error}", markup=False)
+        return None
+
+
+def _prober(run: Run, world: WorldModel, config: TrainRun | PretrainRun, teacher: WorldModel | None) -> Probe:
+    began, asked = time.monotonic(), config.probe
+    score_names()  # before frames are drawn for what cannot be had
     env = env_of({"kind": run.kind, "config": run.config}, run.folder)
     given = set_for(env, asked.factors, run.folder / "factors", asked.points, config.seed, str(run.folder))
     encoder = teacher.encoder if teacher else None

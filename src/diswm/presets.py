@@ -17,18 +17,33 @@ DEFAULT = "cpu"
 _SMALL_LEARNER = {"learner.lr": 6e-4, "model.units": 256, "model.depth": 16}
 _SMALL_DREAMER = {"dreamer.units": 256, "dreamer.starts": 256, "dreamer.actor_lr": 1.6e-4, "dreamer.critic_lr": 1.6e-4}
 
+_PROBES = {"probe.optional": True}
+"""Scores of the code along training where the world's factors are known, and none where they are not."""
+
 PRESETS: dict[str, Preset] = {
     # The paper's protocol beside its sizes: other colours from the middle of the budget on. They are trained on, so that what stays
     # unseen are the scene's own.
-    "paper": {"train": {"env.phases": ("0:set1", "0.5:set2"), "unseen": "none"}},
+    "paper": {
+        "pretrain": {**_PROBES, "probe.every": 1_000},
+        "train": {**_PROBES, "probe.every": 1_000, "env.phases": ("0:set1", "0.5:set2"), "unseen": "none"},
+    },
     # Two CPU cores, about an hour: smaller batches and networks, twice the learning rates, but more updates a frame than the paper.
     # Reward weighs 20: updates are few, and with 2 the model is slow to see rewards (LOG.md). The teacher fades over a fifth of the budget.
     "cpu": {
         "collect": {"collect.frames": 50_000},
-        "pretrain": {**_SMALL_LEARNER, "pretrain.updates": 3_000, "pretrain.batch": 16, "pretrain.length": 32},
+        "pretrain": {
+            **_SMALL_LEARNER,
+            **_PROBES,
+            "probe.every": 250,
+            "pretrain.updates": 3_000,
+            "pretrain.batch": 16,
+            "pretrain.length": 32,
+        },
         "train": {
             **_SMALL_LEARNER,
             **_SMALL_DREAMER,
+            **_PROBES,
+            "probe.every": 500,
             "dreamer.starts": 128,
             "weights.reward": 20.0,
             "train.frames": 100_000,

@@ -138,7 +138,8 @@ def _each(table: Scoring, reps: int, seed: int) -> list[dict[str, Any]]:
             continue
         columns, discrete = numbers([one], value[:, None])
         ((row,), _) = scores(table.codes, columns, discrete, generator(seed, "metrics"), only=["ridge_r2"], reps=reps, group=table.group)
-        strength = np.abs(correlations(table.codes, columns)).max(1)
+        each = (value[:, None] == np.unique(value)).astype(float) if one.kind == "discrete" else columns  # a class's number is no amount
+        strength = np.abs(correlations(table.codes, each)).max(1)
         found.append({**row, "name": one.name, "kind": one.kind, "dimension": int(strength.argmax()), "correlation": float(strength.max())})
     return found
 

@@ -57,6 +57,9 @@ def configure(verb: str, about: str, config: Any, args: list[str], apply_method:
     if texts.get("distract") and parsed.env.settled().distract.colours != parsed.env.distract.colours:
         raise DiswmError(f"{parsed.env.task} is shown as it is: it cannot show the distraction colour. Leave it out.")
     explicit = {arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--")} | set(settings)
+    explicit |= {f"{head}.{name}" for head, part in settings.items() if isinstance(part, dict) for name in part}
+    if explicit & {"probe.every", "probe.factors"} and "probe.optional" not in explicit:
+        parsed = merge(parsed, {"probe.optional": False})  # who asks for them is told why there are none
     return parsed, explicit
 
 

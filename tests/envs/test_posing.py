@@ -7,8 +7,8 @@ import pytest
 
 from diswm import envs
 from diswm.contract import DiswmError
-from diswm.envs import toy
-from diswm.envs.posing import FactorWorld, world_of
+from diswm.envs import patterns, toy
+from diswm.envs.posing import CLIPS, FactorWorld, world_of
 
 
 def world(task: str, *texts: str, renderer: str = "auto") -> FactorWorld:
@@ -67,8 +67,30 @@ def test_worlds_that_are_not_known_are_refused() -> None:
         world("toy", "camera:easy")
 
 
-def test_pictures_behind_the_scene_are_left_out_and_that_is_said() -> None:
-    assert "background" in world("toy", "background:shapes").fixed
+def test_which_clip_is_behind_the_scene_is_a_class() -> None:
+    made = world("toy", "background:shapes")
+    assert [one.name for one in made.factors] == [*toy.NAMES[:5], "background.clip"]
+    values = made.sample(60, np.random.default_rng(0))
+    clips = np.unique(values[:, 5])
+    assert len(clips) == CLIPS, "60 draws miss one of ten classes in one of 50 cases; this seed does not"
+    assert f"{CLIPS} of {patterns.CLIPS} background clips are drawn" in made.note
+    for row in values[:3]:
+        made.apply(row)
+        backdrop = patterns.frame("shapes", int(row[5]), 0, 64)
+        pose = np.concatenate([row[:5], toy.DEFAULT_COLOURS.ravel()])
+        assert np.array_equal(made.frame(), toy.render_factors(pose, backdrop=backdrop))
+        assert told(made) == pytest.approx(row, abs=1e-6)
+
+
+def test_a_colour_that_a_picture_hides_is_no_factor() -> None:
+    made = world("toy", "colour:set1", "background:shapes,clips=2")
+    names = [one.name for one in made.factors]
+    assert "background.clip" in names
+    assert "colour.agent.r" in names
+    assert "colour.background.r" not in names
+    assert made.fixed["colour.background"] == "moves the picture in 0% of frames"
+    one = world("toy", "colour:set1", "background:shapes,clips=1")
+    assert "background.clip" not in [factor.name for factor in one.factors], "one clip is no factor"
 
 
 NUMBERS = {

@@ -12,6 +12,7 @@ from diswm.metrics.scores import (
     interpolate_curve,
     iqm,
     probability_of_improvement,
+    rank_correlation,
     stratified_bootstrap,
 )
 
@@ -140,3 +141,13 @@ def test_probability_of_improvement() -> None:
     assert probability_of_improvement([[5, 6]], [[1, 2]]) == (1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="same tasks"):
         probability_of_improvement([[1]], [])
+
+
+def test_the_order_of_values_is_what_a_rank_correlation_sees() -> None:
+    assert rank_correlation([1, 2, 3], [10, 100, 1e6]) == pytest.approx(1.0)
+    assert rank_correlation([1, 2, 3], [9, 4, 1]) == pytest.approx(-1.0)
+    # Ranks 1, 2.5, 2.5, 4 and 1, 2, 3, 4, centred -1.5, 0, 0, 1.5 and -1.5, -0.5, 0.5, 1.5: 4.5 / sqrt(4.5 x 5) = sqrt(0.9).
+    assert rank_correlation([0, 5, 5, 6], [1, 2, 3, 4]) == pytest.approx(0.9**0.5)
+    assert rank_correlation([1, 1, 1], [1, 2, 3]) == 0.0
+    with pytest.raises(ValueError, match="x has 2 points and y has 3"):
+        rank_correlation([1, 2], [1, 2, 3])

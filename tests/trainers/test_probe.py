@@ -99,6 +99,25 @@ def test_pretraining_draws_a_set_of_its_videos_world_and_goes_on_with_it(
     assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
 
 
+def test_optional_scores_are_left_out_where_the_world_is_not_known(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for path in videos.glob("*.npz"):
+        (bare / path.name).symlink_to(path)
+    asked = small.pretrain_config(tmp_path / "asked", bare, **ALWAYS)
+    with pytest.raises(DiswmError, match="do not say which world they show"):
+        api.pretrain(asked)
+    assert not asked.out.exists()
+    config = small.pretrain_config(tmp_path / "teacher", bare, **ALWAYS, probe__optional=True)
+    assert api.pretrain(config)
+    assert probes(config.out) == []
+    assert not (config.out / "factors").exists()
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no scores of the code along training")]
+    assert len(said) == 1
+
+
 # ---- the probe alone
 
 

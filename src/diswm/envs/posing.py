@@ -1,4 +1,4 @@
-"""Frames in which every factor is drawn on its own: pose, colours, camera, light, texture, uniformly, and drawn without stepping.
+"""Frames in which every factor is drawn on its own: pose, colours, camera, light, texture, background, uniformly, without stepping.
 
 Disentanglement is defined for independent factors; an agent's frames have none, as its joints move together and colours walk.
 What the picture does not show is no factor: each candidate is moved in a few frames, and kept where the picture moves with it.
@@ -12,6 +12,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs import GYM, EnvConfig, open_scene
+from diswm.envs.backdrops import Clips, open_clips
 from diswm.envs.factors import BackgroundConfig, CameraConfig, Layer, LightConfig, TextureConfig
 from diswm.envs.poses import Pose, Varied
 from diswm.envs.scene import PLAIN, Look
@@ -21,6 +22,7 @@ TRIES = 200  # poses drawn a frame, at most, until one is without overlap
 LOOKS = 6  # frames in which a candidate is moved
 _CHANGED, _PIXELS = 8, 3  # levels out of 255 by which so many pixels must change
 _SHARE = 0.5  # of those frames in which they must
+CLIPS = 10  # of a background, at most: as many classes as an angle has
 _NAMES = {"drawer_open": "drawer", "drawer_close": "drawer"}
 
 
@@ -51,19 +53,16 @@ class FactorWorld:
         self.renderer: str = self.scene.renderer
         self._pose: Pose = self.scene.pose
         self._own = self.scene.palette()
+        self.fixed, self.note = dict(self._pose.fixed), self._pose.note
         self._choices: dict[str, list[int]] = {}
         candidates = [*self._pose.factors]
         self._poses = len(candidates)
         if phase.colour.colours != "none":
             candidates += self._colours(*phase.colour.box(self._own))
-        drawn = [layer for layer in phase.layers if not isinstance(layer, BackgroundConfig)]
-        for layer in drawn:
+        for layer in phase.layers:
             candidates += self._layer(layer)
         self._all, self.look = tuple(candidates), PLAIN
         self._middle = np.array([self._choices.get(one.name, [(one.low + one.high) / 2])[0] for one in candidates])
-        self.fixed, self.note = dict(self._pose.fixed), self._pose.note
-        if len(drawn) < len(phase.layers):
-            self.fixed["background"] = "a picture is no number: the frames have the scene's own"
         self.tried = self.taken = 0
         self.seen = self._look_at_all()
 
@@ -92,6 +91,8 @@ class FactorWorld:
             names = list(self.scene.textures["all"])
             self._choices["texture"] = [names.index(name) for name in ((layer.name,) if layer.name else self.scene.textures[layer.split])]
             return [Varied("texture", "discrete", min(self._choices["texture"]), max(self._choices["texture"]), "texture")]
+        if isinstance(layer, BackgroundConfig):
+            return [self._background(layer)]
         assert isinstance(layer, CameraConfig | LightConfig)
         bounds = [factor.bounds(layer.split) for factor in layer.factors()]
         if isinstance(layer, CameraConfig):
@@ -99,6 +100,18 @@ class FactorWorld:
         whole = layer.kind == "light" and layer.split == "all"
         named = zip(layer.factors(), bounds, strict=True)
         return [Varied(f.name, "angle" if whole and f.name == "light.azimuth" else "continuous", *ends, f.name) for f, ends in named]
+
+    def _background(self, layer: BackgroundConfig) -> Varied:
+        """Which clip is behind the scene, a class; of each its first frame, as a frame's number means another thing in every clip."""
+        self._clips: Clips = open_clips(layer, self.scene.image_size)
+        self._ground: float = self.scene.ground if layer.ground is None else layer.ground
+        found = self._clips.choice()
+        chosen = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(len(found), CLIPS)).astype(int))]
+        self._choices["background.clip"] = chosen
+        self.fixed["background.frame"] = "each clip shows its first frame"
+        if len(chosen) < len(found):
+            self.note = "; ".join(part for part in (self.note, f"{len(chosen)} of {len(found)} background clips are drawn") if part)
+        return Varied("background.clip", "discrete", min(chosen), max(chosen), "background.clip")
 
     def _look_at_all(self) -> dict[str, float]:
         """Moves every candidate in a few frames (a colour as a whole); those that hardly ever show stay at the middle of their range."""
@@ -185,8 +198,16 @@ class FactorWorld:
                 look.setdefault(kind, []).append(value)
         self.scene.paint(palette)
         self._values = dict(zip((one.name for one in self._all), whole, strict=True))
-        parts = {kind: np.array(found) for kind, found in look.items() if kind != "texture"}
-        self.look = Look(**parts, texture=int(look["texture"][0]) if "texture" in look else None) if look else PLAIN  # type: ignore[arg-type]
+        self.look = self._look(look) if look else PLAIN
+
+    def _look(self, values: dict[str, list[float]]) -> Look:
+        """How the scene is drawn, from the factors of each kind of distraction."""
+        look = Look(**{kind: np.array(values[kind]) for kind in ("camera", "light") if kind in values})
+        if "texture" in values:
+            look.texture = int(values["texture"][0])
+        if "background" in values:
+            look.background, look.ground = self._clips.frame(int(values["background"][0]), 0), self._ground
+        return look
 
     def frame(self) -> Array:
         """The picture, (H, W, 3) uint8."""

@@ -142,6 +142,22 @@ def _check(level: float, reps: int) -> int:
     return reps
 
 
+def rank_correlation(x: Any, y: Any) -> float:
+    """Spearman's: the correlation of the ranks, equal values sharing theirs; 0 where either does not vary."""
+    ranks = [_ranks(_vector(values, name)) for values, name in ((x, "x"), (y, "y"))]
+    if len(ranks[0]) != len(ranks[1]):
+        raise ValueError(f"x has {len(ranks[0])} points and y has {len(ranks[1])}")
+    a, b = (rank - rank.mean() for rank in ranks)
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size else 0.0
+
+
+def _ranks(values: Array) -> Array:
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Array = (np.cumsum(count) - (count - 1) / 2)[place]
+    return ranks
+
+
 def _finite(values: Array, name: str) -> Array:
     if values.size == 0:
         raise ValueError(f"{name} is empty: there is nothing to average")

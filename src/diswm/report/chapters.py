@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diswm.report import anchors, charts, panels, tables, tally, words
+from diswm.report import anchors, charts, panels, readable, tables, tally, words
 from diswm.report.canvas import Drawing, variable
 from diswm.report.sections import missing
 from diswm.report.study import Groups, Study
@@ -80,7 +80,7 @@ def task(writer: Writer, task: str) -> str:
             _differences(writer, gaps, name) + writer.figure(drawing) if drawing
             else missing(f"No difference can be taken: no seed has finished in {base} and, with the same budget, in another group")
         )  # fmt: skip
-    return html + _published(writer, task, max(t.budget for trials in groups.values() for t in trials))
+    return html + _codes(writer, groups, task, name) + _published(writer, task, max(t.budget for trials in groups.values() for t in trials))
 
 
 def _returns(writer: Writer, groups: Groups, name: str) -> str:
@@ -102,6 +102,20 @@ def _returns(writer: Writer, groups: Groups, name: str) -> str:
         f"seeds. {SPREAD}"
     )
     return writer.table(f"table_returns_{name}", columns + [estimates("Success", "success")] * won, rows, caption)
+
+
+def _codes(writer: Writer, groups: Groups, task: str, name: str) -> str:
+    """How readable true factors are in the codes: the scores of runs that were scored, and those along training beside the return."""
+    html = ""
+    if rows := readable.score_rows(groups):
+        columns = [writer.group, num("Runs", "runs", str), *(estimates(head, score) for score, head in readable.TABLE.items())]
+        caption = (
+            "Scores of the code at the end, on frames whose factors were drawn independently (<code>diswm metrics</code>): 1 is best. "
+            f"Below: the 95% bootstrap interval over seeds. {readable.CAUTION}"
+        )
+        html = writer.table(f"table_scores_{name}", columns, rows, caption)
+    html += writer.figure(readable.along(task, groups, writer.looks, f"readable_{name}"))
+    return f"<h3>Codes against true factors</h3>{html}" if html else ""
 
 
 def _differences(writer: Writer, gaps: dict[str, dict[str, list[float]]], name: str) -> str:

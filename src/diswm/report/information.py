@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -50,13 +51,7 @@ def heat_map(names: list[str], nats: Array, entropy: Array, name: str = "informa
     def draw(narrow: bool) -> Figure:
         figure = new_figure(NARROW if narrow else WIDE, 0.34 * len(order) + 1.3)
         axes = figure.add_subplot()
-        for y, dim in enumerate(order):
-            for x, factor in enumerate(columns):
-                alpha = _STRONGEST * min(float(share[dim, factor]), 1.0)
-                axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, facecolor=OPEN, alpha=alpha, linewidth=0))
-                axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, fill=False, edgecolor=GRID, linewidth=0.7))
-                if not narrow and len(names) <= 16:
-                    axes.text(x + 0.5, y + 0.5, f"{share[dim, factor]:.2f}", ha="center", va="center", fontsize=8.5, color=INK)
+        cells(axes, share[order][:, columns], told=not narrow and len(names) <= 16)
         axes.set(xlim=(0, len(columns)), ylim=(len(order), 0))
         axes.set_yticks([y + 0.5 for y in range(len(order))], [f"dim {dim}" for dim in order])
         axes.set_xticks([x + 0.5 for x in range(len(columns))], [names[f] for f in columns], rotation=40, ha="left", rotation_mode="anchor")
@@ -76,3 +71,14 @@ def heat_map(names: list[str], nats: Array, entropy: Array, name: str = "informa
         draw,
         Numbers(("dimension", *names), [[d, *map(float, row)] for d, row in enumerate(nats)]),
     )
+
+
+def cells(axes: Axes, share: Array, *, told: bool, left: float = 0.0, size: float = 8.5) -> None:
+    """A cell of width 1 for each share (R, C) of 0 to 1, from the place ``left`` on, downwards from 0; its number in it where ``told``."""
+    for y, row in enumerate(share):
+        for x, value in enumerate(row):
+            place = (left + x + 0.03, y + 0.05)
+            axes.add_patch(Rectangle(place, 0.94, 0.9, facecolor=OPEN, alpha=_STRONGEST * min(float(value), 1.0), linewidth=0))
+            axes.add_patch(Rectangle(place, 0.94, 0.9, fill=False, edgecolor=GRID, linewidth=0.7))
+            if told:
+                axes.text(left + x + 0.5, y + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=size, color=INK)

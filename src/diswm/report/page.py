@@ -103,7 +103,12 @@ def _body(
         ("imagination", "Imagination", lead, dreams),
         ("code", "Code", "What each number of the frame's code stands for.", sections.traversal(run, teacher, figures)),
         *([("factors", "Factors", "The code against what truly varies in its world.", scored)] if scored else []),
-        ("videos", "Videos", "Where the knowledge came from, and where it had to go.", sections.videos(run, folders, no_videos, figures)),
+        (
+            "videos",
+            "Videos",
+            "Where the knowledge came from, and where it had to go.",
+            sections.videos(run, teacher, folders, no_videos, figures),
+        ),
         ("losses", "Losses", "The terms that were minimised.", sections.training(run, teacher, figures)),
         ("cost", "Cost", "What it took.", sections.cost(run, summary, stages)),
         ("settings", "Settings", "Everything needed to run it again.", sections.settings(run, teacher)),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diswm.metrics.scores import Interval, area_under_curve, bootstrap_difference
-from diswm.report import figures, strips, words
+from diswm.report import effects, figures, maps, strips, words
 from diswm.report.canvas import image_uri, publish
 from diswm.report.reading import Run
 from diswm.report.summary import task_of
@@ -128,20 +128,36 @@ def imagination(run: Run, folder: Path, who: str, prefix: str = "") -> str:
 
 
 def traversal(run: Run, teacher: Run | None, folder: Path) -> str:
-    """The code, one dimension at a time: this run's, else its teacher's."""
+    """The code, one dimension at a time, and what a change of colours does to it: this run's, else its teacher's."""
     for owner, note in ((run, ""), (teacher, "The traversal is the teacher's: this run recorded none.")):
         media = strips.traversal_media(owner) if owner else None
-        if media is not None:
-            return (f'<p class="lead">{note}</p>' if note else "") + publish(strips.traversal_grid(media), folder)
+        if owner and media is not None:
+            around, effect = strips.filtered_media(owner, media), effects.effect_media(owner)
+            html = f'<p class="lead">{note}</p>' if note else ""
+            html += publish(strips.traversal_grid(media), folder)
+            html += publish(strips.traversal_grid(around, "traversal_filtered"), folder) if around else ""
+            return html + (publish(effects.effect(effect), folder) if effect else "")
     return missing("No traversal was recorded", f"diswm traverse {run.path}")
 
 
-def videos(run: Run, folders: list[Path], reason: str, folder: Path) -> str:
-    """Sample frames of the source videos and of the task."""
+def videos(run: Run, teacher: Run | None, folders: list[Path], reason: str, folder: Path) -> str:
+    """Sample frames of the source videos and of the task, and of a run with a teacher the map of both in the code."""
     rows = strips.sample_rows([(task_of(path) or path.name, path) for path in folders], run)
     shown = any(label.startswith("videos") for label, _, _ in rows)
     note = "" if shown else missing(f"No source video is shown: {reason or 'the folder holds no readable episode'}")
-    return note + (publish(strips.samples(rows), folder) if rows else "")
+    return note + (publish(strips.samples(rows), folder) if rows else "") + (_map(run, folders, reason, folder) if teacher else "")
+
+
+def _map(run: Run, folders: list[Path], reason: str, folder: Path) -> str:
+    """Offline and online frames as the teacher and the student see them."""
+    media = maps.clips_media(run)
+    if media is None:
+        why = "" if folders else f": {reason}"
+        return missing(f"No map of offline and online frames was recorded{why}", f"diswm traverse {run.path}" if folders else "")
+    try:
+        return publish(maps.plane(media, int(run.setting("seed", 0) or 0)), folder)
+    except (ValueError, ImportError) as error:
+        return missing(f"No map of offline and online frames: {error}")
 
 
 def training(run: Run, teacher: Run | None, folder: Path) -> str:

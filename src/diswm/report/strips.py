@@ -52,6 +52,19 @@ def traversal_media(run: Run) -> dict[str, Array] | None:
     return media
 
 
+def filtered_media(run: Run, media: dict[str, Array]) -> dict[str, Array] | None:
+    """The traversal around a filtered state that media/traversal.npz holds beside that from zero; None where it has none."""
+    path = run.path / "media" / "traversal.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, seen = (file["filtered"], file["seen"]) if "filtered" in file.files else (None, 0)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if images is None or images.shape != media["images"].shape or images.dtype != np.uint8 or np.size(seen) != 1:
+        return None
+    return {**media, "images": images, "seen": seen}
+
+
 def prediction_strip(media: dict[str, Array], name: str) -> Drawing:
     """Real, reconstructed and predicted frames of the first clips, with the place where the model stops seeing."""
     length, context = media["real"].shape[1], int(media["context"])
@@ -135,14 +148,19 @@ def traversal_grid(media: dict[str, Array], name: str = "traversal", most: int =
         axes.xaxis.tick_top()
         return figure
 
+    around = words.plural(int(media["seen"]), "frame") if "seen" in media else ""
     rest = f"{used} of {len(kl)} dimensions carry {QUIET} nats or more; {len(order)} are shown."
     return Drawing(
         name,
-        "Each row moves one dimension of the code, by the standard deviations above, and holds the others. Rows are ordered by their KL "
-        "(nats), which is how much the dimension is used; below it how far it moves the picture, in grey levels of 255 between the "
-        "extremes of a pixel. "
+        f"The same around a filtered state: the code of the frame that comes after the model has seen {around}. Look for what the past "
+        "holds fast: a row that moved the picture from zero and hardly moves it here tells what the model knew already."
+        if around
+        else "Each row moves one dimension of the code of a frame, from a zero state as the paper’s pictures, by the standard deviations "
+        "above of what all frames have, and holds the others. Rows are ordered by their KL (nats), which is how much the dimension is "
+        "used; below it how far it moves the picture, in grey levels of 255 between the extremes of a pixel. "
         f"Look for rows that change one thing only (colour, or pose), and for rows with a small KL that change nothing. {rest}",
-        f"Latent traversals, most used first: {words.listing([f'dimension {d} with {kl[d]:.2f} nats' for d in order])}.",
+        f"Latent traversals {'around a filtered state' if around else 'from zero'}, most used first: "
+        f"{words.listing([f'dimension {d} with {kl[d]:.2f} nats' for d in order])}.",
         draw,
         Numbers(("dimension", "kl_nats", "pixel_change_levels"), [[int(d), float(kl[d]), float(change[d])] for d in ranked]),
     )

@@ -40,6 +40,9 @@ class ProbeConfig:
     """Folder of `diswm factors`; drawn into <run>/factors unless given."""
     share: float = 0.03
     """Part of the run's time that they may take; what would take more is left out, and that is said."""
+    optional: bool = False
+    """Do without them, and say so, where no labelled set can be had; otherwise that is an error. Presets set it, naming --probe.every or
+    --probe.factors unsets it."""
 
 
 @torch.no_grad()

@@ -41,7 +41,7 @@ FORMAT = 1
 _ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = (
     *("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
-    *("wandb", "threads", "eval.workers", "out", "probe.every", "probe.points", "probe.factors", "probe.share"),
+    *("wandb", "threads", "eval.workers", "out", "probe.every", "probe.points", "probe.factors", "probe.share", "probe.optional"),
     *("teacher", "videos"),
 )
 """Settings that a resumed run may change; all others make another run. Teacher and videos may have moved: what they hold is compared."""

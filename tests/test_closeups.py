@@ -1,0 +1,114 @@
+"""What a report shows of a code beyond one batch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small
+import torch
+
+from diswm import api
+from diswm.closeups import CHANGES, CLIPS, FRAMES, changes, closeups, groups, replay_of
+from diswm.model.encoder import Code
+from diswm.trainers.run import read_config
+
+
+class Reads(torch.nn.Module):
+    """An "encoder" whose first dimension is the red of a corner of the toy's picture, the second how much is black, the third nothing."""
+
+    noise_size = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        corner, dark = x[:, 0, 0, 0], (x.amax(1) < -0.4).float().mean((1, 2))
+        mean = torch.stack([self.scale * corner * 10, dark * 100, torch.zeros_like(dark)], 1)
+        return Code(mean, torch.full_like(mean, -9.0))
+
+
+@pytest.fixture
+def copied(agent: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(agent, tmp_path / "agent")
+
+
+def test_a_run_leaves_the_arrays_of_both_pictures(agent: Path, teacher: Path) -> None:
+    with np.load(agent / "media" / CHANGES) as found:
+        names = found["groups"].tolist()
+        assert names == ["colour of background", "colour of agent", "colour of target", "all colours", "pose"]
+        assert found["share"].shape == (5, 4)
+        assert ((found["share"] >= 0) & (found["share"] <= 1)).all()
+        assert found["images"].shape == (6, 64, 64, 3)
+    with np.load(agent / "media" / CLIPS) as found:
+        assert found["teacher"].shape == found["student"].shape == (2 * FRAMES, 4)
+        assert found["online"].sum() == FRAMES
+    assert (teacher / "media" / CHANGES).is_file()
+    assert not (teacher / "media" / CLIPS).exists(), "a video model has no replay"
+
+
+def test_traversing_again_gives_the_same(agent: Path, copied: Path) -> None:
+    for name in (CHANGES, CLIPS):
+        (copied / "media" / name).unlink()
+    api.traverse(copied, device="cpu")
+    for name in (CHANGES, CLIPS):
+        with np.load(agent / "media" / name) as first, np.load(copied / "media" / name) as again:
+            assert all(np.array_equal(first[key], again[key]) for key in first.files)
+
+
+def test_what_is_gone_is_said(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copied / "config.json"
+    head = json.loads(path.read_text())
+    (copied / "media" / CLIPS).unlink()
+    path.write_text(json.dumps(head | {"config": head["config"] | {"teacher": str(copied.parent / "nowhere")}}))
+    api.traverse(copied, device="cpu")
+    assert "left out the map of offline and online frames" in capsys.readouterr().out
+    path.write_text(json.dumps(head))
+    shutil.rmtree(copied / "replay")
+    api.traverse(copied, device="cpu")
+    assert "its replay is not there any more" in capsys.readouterr().out
+    with np.load(copied / "media" / "traversal.npz") as found:
+        assert found["filtered"].shape == found["images"].shape, "random actions do as well"
+    assert not (copied / "media" / CLIPS).exists()
+
+
+def test_a_world_without_known_factors_is_left_out_with_a_reason(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copied / "config.json"
+    head = json.loads(path.read_text())
+    head["config"]["env"]["distract"]["colours"] = "none"
+    path.write_text(json.dumps(head))
+    closeups(copied, Reads())
+    assert "left out what a change of colours does to the code: nothing but the pose varies" in capsys.readouterr().out
+
+
+def test_the_replay_is_read_as_the_checkpoint_left_it(agent: Path) -> None:
+    before = small.tree(agent / "replay")
+    with replay_of(agent) as replay:
+        assert len(replay) == 3 * 51  # 300 frames in episodes of 100, at two frames a step: 50 steps and the first frame
+    assert small.tree(agent / "replay") == before
+
+
+def test_a_dimension_for_a_colour_moves_with_it_and_with_nothing_else(agent: Path) -> None:
+    found = changes(agent, read_config(agent), Reads())
+    share = dict(zip(found["groups"].tolist(), found["share"], strict=True))
+    assert share["colour of background"][0] > 0.9, "the corner shows the background, but where a sprite covers it"
+    assert share["all colours"][0] > 0.9
+    assert share["colour of target"][0] == 0.0
+    assert share["pose"][0] < 0.1
+    # The black rim is as long as the agent is large and in sight: 1, give or take 0.1 for 128 pairs.
+    assert share["pose"][1] > 0.7
+    assert share["all colours"][1] < 0.2
+    assert max(value[2] for value in share.values()) == 0.0, "what never moves"
+
+
+def test_factors_are_drawn_anew_by_what_they_belong_to() -> None:
+    found = groups(["joint.hip", "colour.self", "colour.self", "camera.roll", "target", "light.tilt", "background.clip", "texture"])
+    assert found == {
+        "colour of self": [1, 2], "pose": [0, 4], "camera": [3], "light": [5], "background": [6], "texture": [7],
+    }  # fmt: skip
+    assert "all colours" in groups(["colour.self", "colour.grid"])
