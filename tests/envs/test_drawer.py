@@ -216,12 +216,12 @@ def test_the_two_renderers_agree_on_what_is_where() -> None:
 @pytest.mark.usefixtures("warp", "world")
 def test_meshes_come_as_they_are() -> None:
     # A mesh that is compiled anew is rounded, and one with symmetric axes may be turned: then its place would be another's.
-    from diswm.envs.raycast import _scene
+    from diswm.envs.stage import stage
 
     env = make("drawer_open", renderer="warp")
     model = env.scene._model
     meshes = np.flatnonzero(model.geom_dataid >= 0)
-    copy = _scene(model, meshes, np.array([], int))
+    copy = stage(model, meshes, np.array([], int))
     assert np.array_equal(copy.mesh_vert, model.mesh_vert)
     assert np.array_equal(copy.mesh_face, model.mesh_face)
     assert np.array_equal(copy.geom_dataid, model.geom_dataid[meshes])

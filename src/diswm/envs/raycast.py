@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -21,14 +21,12 @@ import numpy as np
 from diswm.contract import Array, DiswmError
 from diswm.envs import lit
 from diswm.envs.scene import PLAIN, Look
+from diswm.envs.stage import primitives, stage
 from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction
 
 _LOG = logging.getLogger("diswm")
 _VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
-_MATERIAL_FIELDS = ("rgba", "texid", "texuniform", "texrepeat", "emission", "specular", "shininess")
-_LIGHT_FIELDS = ("type", "castshadow", "active", "attenuation", "cutoff", "exponent", "ambient", "diffuse", "specular")
 _BRIGHTNESS = ("ambient", "diffuse", "specular")
-_CAMERA_FIELDS = ("projection", "fovy", "sensorsize", "intrinsic")
 
 
 def undrawable(model: Any, data: Any) -> list[str]:
@@ -42,7 +40,7 @@ def undrawable(model: Any, data: Any) -> list[str]:
     option = mujoco.MjvOption()
     option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False
     mujoco.mjv_updateScene(model, data, option, None, mujoco.MjvCamera(), mujoco.mjtCatBit.mjCAT_ALL.value, scene)
-    plain = {mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_MESH, *_primitives()}
+    plain = {mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_MESH, *primitives()}
     found = [f"skin {model.skin(i).name!r}" for i in range(model.nskin)]
     for geom in scene.geoms[: scene.ngeom]:
         kind = mujoco.mjtObj(geom.objtype)
@@ -102,7 +100,7 @@ class RayCaster:
         import mujoco
 
         prints = self._surface.prints() if "texture" in self._needs else []
-        scene = _scene(self._model, self._geoms, self._sites, prints)
+        scene = stage(self._model, self._geoms, self._sites, prints)
         self._material, self._printed = floor_material(self._model, self._surface), floor_texture(self._model, self._surface) >= 0
         if self._material >= 0:
             scene.mat_specular[self._material] = 0.0  # GL lights a large face at its corners, so it shows no highlight in the middle
@@ -116,7 +114,7 @@ class RayCaster:
         # The kernel is compiled for these constants. The general case costs little and is shared by all tasks,
         # so that a machine compiles once (with meshes once more) and not once a task.
         meshes = [mujoco.mjtGeom.mjGEOM_MESH] if scene.nmesh else []
-        context.geom_ray_types = tuple(map(int, (mujoco.mjtGeom.mjGEOM_PLANE, *_primitives(), *meshes)))
+        context.geom_ray_types = tuple(map(int, (mujoco.mjtGeom.mjGEOM_PLANE, *primitives(), *meshes)))
         context.has_spot_lights, context.light_attenuation_is_default = True, False
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
@@ -132,7 +130,7 @@ class RayCaster:
         if "texture" in self._needs:
             self._floor_texid = model.mat_texid.numpy()[0, self._material]
             self._own_texid = floor_texture(self._model, self._surface)
-        self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
+        self._is_round = np.isin(scene.geom_type, [int(t) for t in primitives()[:3]])
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
         self._record(mjw)
@@ -234,88 +232,3 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(sink)
-
-
-def _primitives() -> tuple[Any, ...]:
-    """The geom types that the ray caster intersects, the round ones (whose first size is a radius) first."""
-    from mujoco import mjtGeom as geom
-
-    return geom.mjGEOM_SPHERE, geom.mjGEOM_CAPSULE, geom.mjGEOM_CYLINDER, geom.mjGEOM_ELLIPSOID, geom.mjGEOM_BOX
-
-
-def _scene(model: Any, geoms: Array, sites: Array, prints: Sequence[Array] = ()) -> Any:
-    """A body-less MjModel that looks like ``model``: the given geoms, then the given sites as geoms, in this order.
-
-    Its textures are the model's, then the ``prints``, each (H, W, 3) uint8."""
-    import mujoco
-
-    spec = mujoco.MjSpec()
-    own = [(_texture(model, i), _texture_kind(model, i)) for i in range(model.ntex)]
-    for i, (pixels, kind) in enumerate([*own, *((each, mujoco.mjtTexture.mjTEXTURE_2D) for each in prints)]):
-        height, width, channels = pixels.shape
-        texture = spec.add_texture(name=f"t{i}", type=kind, width=width, height=height, nchannel=channels)
-        texture.data = pixels.tobytes()
-    for i in range(model.nmat):
-        spec.add_material(name=f"m{i}")
-    _add_meshes(spec, model)
-    for _ in range(max(1, model.nlight)):  # at least one, as the number is compiled in: see RayCaster._build
-        spec.worldbody.add_light(active=False)
-    # The brightness of a headlight is compiled in as well, so it becomes the last light, which shines alike without a shadow.
-    spec.worldbody.add_light(active=bool(model.vis.headlight.active), type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=False)
-    for _ in range(model.ncam):
-        spec.worldbody.add_camera()
-    shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i], model.geom_dataid[i]) for i in geoms]
-    shapes += [(model.site_type[i], model.site_size[i], model.site_matid[i], -1) for i in sites]
-    for kind, size, material, mesh in shapes:
-        legal = size if kind == mujoco.mjtGeom.mjGEOM_PLANE else np.maximum(size, 1e-3)
-        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom(kind), size=legal, contype=0, conaffinity=0, mass=0)
-        if material >= 0:
-            geom.material = f"m{material}"
-        if kind == mujoco.mjtGeom.mjGEOM_MESH:
-            geom.meshname = f"s{mesh}"
-    scene = spec.compile()
-    # Compiling moves a mesh to its centre and axes, where it was already: no rounding, and no other sign of an axis.
-    scene.mesh_vert[:], scene.mesh_normal[:] = model.mesh_vert, model.mesh_normal
-    _copy_looks(model, scene, [m for k, _, m, _ in shapes if k == mujoco.mjtGeom.mjGEOM_PLANE and m >= 0])
-    return scene
-
-
-def _add_meshes(spec: Any, model: Any) -> None:
-    for i in range(model.nmesh):
-        first, face = model.mesh_vertadr[i], model.mesh_faceadr[i]
-        vertices = model.mesh_vert[first : first + model.mesh_vertnum[i]]
-        faces = model.mesh_face[face : face + model.mesh_facenum[i]]
-        spec.add_mesh(name=f"s{i}", uservert=vertices.ravel(), userface=faces.ravel())
-
-
-def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:
-    for prefix, fields in (("mat_", _MATERIAL_FIELDS), ("light_", _LIGHT_FIELDS), ("cam_", _CAMERA_FIELDS)):
-        for field in fields:
-            values = getattr(model, prefix + field)
-            getattr(scene, prefix + field)[: len(values)] = values
-    # GL lights a plane at its corners, so it shows no highlight in the middle of a floor.
-    scene.mat_specular[plane_materials] = 0.0
-    scene.vis.headlight.active = 0
-
-
-def _texture_kind(model: Any, i: int) -> Any:
-    """A sky, or one picture: of a cube the ray caster takes a single face."""
-    import mujoco
-
-    sky = mujoco.mjtTexture.mjTEXTURE_SKYBOX
-    return sky if model.tex_type[i] == sky else mujoco.mjtTexture.mjTEXTURE_2D
-
-
-def _texture(model: Any, i: int) -> Array:
-    """Texture ``i`` as (height, width, channels) uint8. A sky and a cube are averaged down to about a pixel of the image per texel:
-    one ray a pixel would make their details flicker, where GL blurs them."""
-    import mujoco
-
-    width, height, channels = int(model.tex_width[i]), int(model.tex_height[i]), int(model.tex_nchannel[i])
-    start = model.tex_adr[i]
-    pixels: Array = model.tex_data[start : start + width * height * channels].reshape(height, width, channels)
-    factor = max((f for f in range(1, width // 96 + 1) if width % f == 0), default=1)  # the suite's sky: 800 to 100 a face
-    if model.tex_type[i] != mujoco.mjtTexture.mjTEXTURE_2D and factor > 1:
-        blocks = pixels.reshape(height // factor, factor, width // factor, factor, channels)
-        pixels = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
-    return pixels if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX else pixels[:width]
