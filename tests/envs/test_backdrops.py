@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,16 @@ def test_what_is_damaged_is_said_at_the_start_or_cut_off(davis: Path) -> None:
     (frames / "00000.jpg").write_bytes(b"broken")
     with pytest.raises(DiswmError, match="goat cannot be read"):
         clips_of(davis)
+
+
+def test_a_run_survives_a_clip_that_is_lost_on_the_way(davis: Path) -> None:
+    clips = clips_of(davis)
+    (goat,) = [i for i in clips.choice() if clips._paths[i].name == "goat"]  # type: ignore[attr-defined]
+    first = clips_of(davis).frame(goat, 0)
+    shutil.rmtree(davis / "JPEGImages" / "480p" / "goat")
+    with pytest.warns(UserWarning, match=r"goat cannot be read .*Until then its first frame is shown"):
+        assert clips.length(goat) == 1
+    assert np.array_equal(clips.frame(goat, 0), first)
 
 
 @pytest.mark.parametrize("kind", ["shapes", "noise", "plain"])

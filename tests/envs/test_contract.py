@@ -11,6 +11,7 @@ import pytest
 from diswm import envs
 from diswm.contract import DiswmError
 from diswm.envs import EnvConfig
+from diswm.trainers.rollout import Rollout
 
 CASES = [
     ("toy", "numpy"),
@@ -114,6 +115,47 @@ def test_colours_do_not_move_the_task(config: EnvConfig) -> None:
     assert np.array_equal(states[0]["reward"], states[2]["reward"])
     assert not np.array_equal(states[0]["image"], states[1]["image"])
     assert not np.array_equal(states[1]["image"], states[2]["image"])
+
+
+DISTRACTIONS = {
+    "colour": "colour:hard,moving",
+    "camera": "camera:hard,moving",
+    "background": "background:noise,dynamic",
+    "light": "light:hard,moving",
+    "texture": "texture:all",
+}
+
+
+@every_env
+def test_under_every_distraction_an_episode_is_a_function_of_seed_and_actions(config: EnvConfig) -> None:
+    # Each that the world shows is a phase of one environment, and so are none and all together.
+    bare = dataclasses.replace(config, distract=envs.ColourConfig(colours="none"))
+    plain = envs.make(bare, 0)
+    shown = [DISTRACTIONS[kind] for kind in DISTRACTIONS if kind in plain.scene.shows]
+    plain.close()
+    texts = ["none", *shown, "+".join(shown)]
+    phased = dataclasses.replace(bare, phases=tuple(f"{i / len(texts):.3f}:{text}" for i, text in enumerate(texts)))
+    env, other = envs.make(phased, 0), envs.make(phased, 1)
+    actions = some_actions(env, 2)
+    found = []
+    for i in range(len(texts)):
+        progress = (i + 0.5) / len(texts)
+        elsewhere = Rollout(other, 2, "train_env", progress=progress).builder.episode()
+        one, two = Rollout(env, 1, "train_env", progress=progress), Rollout(other, 1, "train_env", number=9)
+        one.step(actions[0])
+        two.restore(one.state())
+        for rollout in (one, two):
+            rollout.step(actions[1])
+        first, again = (rollout.builder.episode() for rollout in (one, two))
+        assert first.keys() == again.keys()
+        assert all(np.array_equal(first[name], again[name]) for name in first), f"{texts[i]}: restored in mid-episode"
+        assert not np.array_equal(first["image"][:1], elsewhere["image"]), f"{texts[i]}: another seed"
+        found.append(first)
+    for text, episode in zip(texts[1:], found[1:], strict=True):
+        assert np.array_equal(episode["reward"], found[0]["reward"]), f"{text} moved the task"
+        assert (episode["image"] != found[0]["image"]).any(axis=(1, 2, 3)).all(), f"{text} is not seen"
+    env.close()
+    other.close()
 
 
 @every_env

@@ -201,26 +201,27 @@ def test_textures_are_seen_and_leave_the_task_alone(world: Any, renderer: str) -
 
 @pytest.mark.usefixtures("warp", "gl", "world")
 def test_the_two_renderers_agree_on_what_is_where() -> None:
-    for texture in ("texture:grid", "texture:metal"):
+    for texture in ("texture:grid", "texture:metal", "texture:marble"):
         images = []
         for renderer in ("gl", "warp"):
             env = make("drawer_open", texture, renderer=renderer)
             images.append(env.reset(seed=5)[0].astype(float))
             env.close()
-        # 11 to 15 levels of 255 when written (light on the table, hard edges); the other texture differs by 40.
-        assert np.abs(images[0] - images[1]).mean() < 20
-        assert np.corrcoef(images[0].ravel(), images[1].ravel())[0, 1] > 0.9
+        # 4 to 9 levels of 255 when written (hard edges, details of the texture); the other texture differs by 40.
+        assert np.abs(images[0] - images[1]).mean() < 11
+        assert images[0].mean() == pytest.approx(images[1].mean(), abs=6), "as bright: OpenGL clamps the light on a texture"
+        assert np.corrcoef(images[0].ravel(), images[1].ravel())[0, 1] > 0.95
 
 
 @pytest.mark.usefixtures("warp", "world")
 def test_meshes_come_as_they_are() -> None:
     # A mesh that is compiled anew is rounded, and one with symmetric axes may be turned: then its place would be another's.
-    from diswm.envs.raycast import _scene
+    from diswm.envs.stage import stage
 
     env = make("drawer_open", renderer="warp")
     model = env.scene._model
     meshes = np.flatnonzero(model.geom_dataid >= 0)
-    copy = _scene(model, meshes, np.array([], int))
+    copy = stage(model, meshes, np.array([], int))
     assert np.array_equal(copy.mesh_vert, model.mesh_vert)
     assert np.array_equal(copy.mesh_face, model.mesh_face)
     assert np.array_equal(copy.geom_dataid, model.geom_dataid[meshes])

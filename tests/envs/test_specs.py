@@ -64,6 +64,8 @@ def test_the_other_kinds_and_their_combination() -> None:
         ("background:vdeo", "'vdeo'. Did you mean video"),
         ("background:video,ground=2", "must lie in [0, 1]"),
         ("background:video,ground=x", "must be a number"),
+        ("background:video,folder=", "folder needs a value"),
+        ("background:video,clips=0.5", "clips='0.5' must be a whole number"),
         ("background:image,moving", "an image does not move"),
         ("texture:zzz", "There are: all, train, test"),
         ("texture:all,moving", "takes no option 'moving'"),

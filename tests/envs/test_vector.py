@@ -128,6 +128,18 @@ def test_what_an_environment_raises_arrives_in_words(tmp_path: Path) -> None:
             made.step({0: np.array([2.0, 0.0], np.float32)})
 
 
+def test_after_a_refused_step_no_answer_is_taken_for_another() -> None:
+    actions = {i: np.array([0.5, -0.5], np.float32) for i in range(3)}
+    here = InProcess([TOY() for _ in SEEDS])
+    here.reset(SEEDS)
+    here.step({1: actions[1], 2: actions[2]})
+    with Workers(TOY, 3, 3) as made:
+        made.reset(SEEDS)
+        with pytest.raises(DiswmError, match="leaves"):
+            made.step(actions | {0: np.array([2.0, 0.0], np.float32)})
+        assert play(made, 4) == play(here, 4), "the first environment did not act, the others did, and their answers are gone"
+
+
 def test_closing_gives_the_memory_back(workers: Workers) -> None:
     workers.reset(SEEDS)
     memory, pids, last = workers._memory, [process.pid for process in workers._processes], workers.images.copy()

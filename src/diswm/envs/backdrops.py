@@ -79,9 +79,9 @@ class FolderClips:
         if not chosen:
             raise DiswmError(f"{folder}: its {len(names)} clips leave none for the set {config.split!r}. Add clips, or leave the set out.")
         self._choice = _first(chosen, config)
-        for clip in self._choice:  # a bad clip is said now and not in the middle of a run
-            _decode(self._paths[clip], size, 1)
-        self._load: Any = functools.lru_cache(maxsize=KEPT)(lambda clip: _decode(self._paths[clip], size, MAX_FRAMES))
+        # A bad clip is said now and not in the middle of a run.
+        self._first_frames = {clip: _decode(self._paths[clip], size, 1) for clip in self._choice}
+        self._load: Any = functools.lru_cache(maxsize=KEPT)(self._decoded)
 
     def choice(self) -> list[int]:
         return self._choice
@@ -92,6 +92,14 @@ class FolderClips:
     def frame(self, clip: int, time: int) -> Array:
         image: Array = self._load(clip)[time]
         return image
+
+    def _decoded(self, clip: int) -> Array:
+        """The frames of a clip. A run survives one that can no longer be read: its first frame, which could, stands in for it."""
+        try:
+            return _decode(self._paths[clip], self._size, MAX_FRAMES)
+        except DiswmError as error:
+            warnings.warn(f"{error} Until then its first frame is shown.", stacklevel=2)
+            return self._first_frames[clip]
 
 
 def _first(chosen: list[int], config: BackgroundConfig) -> list[int]:
@@ -105,9 +113,9 @@ def _first(chosen: list[int], config: BackgroundConfig) -> list[int]:
 def _list(root: Path) -> list[Path]:
     try:
         found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+        clips = [path for path in found if (path.is_dir() and _images(path)) or path.suffix.lower() in (*VIDEOS, *IMAGES)]
     except OSError as error:
-        raise DiswmError(f"background: {root} cannot be opened ({error.strerror}). {_EXPECTED}") from error
-    clips = [path for path in found if (path.is_dir() and _images(path)) or path.suffix.lower() in (*VIDEOS, *IMAGES)]
+        raise DiswmError(f"background: {error.filename or root} cannot be opened ({error.strerror}). {_EXPECTED}") from error
     if not clips:
         raise DiswmError(f"background: {root} holds no clips. {_EXPECTED}")
     return clips
@@ -123,7 +131,7 @@ def _davis_set(root: Path, split: str) -> set[str]:
     for parent in (root.parent, root.parent.parent):
         lists = sorted(parent.glob(f"ImageSets/*/{name}")) if name else []
         if lists:
-            return set(lists[-1].read_text().split())
+            return set(lists[-1].read_text(errors="replace").split())
     return set()
 
 

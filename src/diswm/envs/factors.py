@@ -186,7 +186,7 @@ class CameraConfig:
 class LightConfig:
     """How a scene is lit: its lights lean over by an angle, towards an azimuth, and are brighter or darker.
 
-    MuJoCo's headlight, which goes with the camera, stays as it is: where it gives most of the light, as in cheetah, little changes.
+    So does MuJoCo's headlight, which goes with the camera and gives most of the light in some scenes. The sky is not lit.
     """
 
     kind: ClassVar[str] = "light"

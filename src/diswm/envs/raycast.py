@@ -12,21 +12,21 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from diswm.contract import Array, DiswmError
+from diswm.envs import lit
 from diswm.envs.scene import PLAIN, Look
-from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture
+from diswm.envs.stage import primitives, stage
+from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction
 
 _LOG = logging.getLogger("diswm")
 _VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
-_MATERIAL_FIELDS = ("rgba", "texid", "texuniform", "texrepeat", "emission", "specular", "shininess")
-_LIGHT_FIELDS = ("type", "castshadow", "active", "attenuation", "cutoff", "exponent", "ambient", "diffuse", "specular")
-_CAMERA_FIELDS = ("projection", "fovy", "sensorsize", "intrinsic")
+_BRIGHTNESS = ("ambient", "diffuse", "specular")
 
 
 def undrawable(model: Any, data: Any) -> list[str]:
@@ -40,7 +40,7 @@ def undrawable(model: Any, data: Any) -> list[str]:
     option = mujoco.MjvOption()
     option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False
     mujoco.mjv_updateScene(model, data, option, None, mujoco.MjvCamera(), mujoco.mjtCatBit.mjCAT_ALL.value, scene)
-    plain = {mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_MESH, *_primitives()}
+    plain = {mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_MESH, *primitives()}
     found = [f"skin {model.skin(i).name!r}" for i in range(model.nskin)]
     for geom in scene.geoms[: scene.ngeom]:
         kind = mujoco.mjtObj(geom.objtype)
@@ -74,6 +74,9 @@ class RayCaster:
     def draw(self, look: Look = PLAIN) -> Array:
         """The current state of ``data`` as (size, size, 3) uint8, with background and texture of ``look``."""
         self._copy_state()
+        self._copy_lights(look)
+        if self._printed and (self._surface.clamped or look.light is not None):
+            self._dim_surface(look)
         if "texture" in self._needs:
             self._floor_texid[1] = self._own_texid if look.texture is None else self._model.ntex + look.texture
         self._launch()
@@ -97,9 +100,10 @@ class RayCaster:
         import mujoco
 
         prints = self._surface.prints() if "texture" in self._needs else []
-        scene = _scene(self._model, self._geoms, self._sites, prints)
-        if (material := floor_material(self._model, self._surface)) >= 0:
-            scene.mat_specular[material] = 0.0  # GL lights a large face at its corners, so it shows no highlight in the middle
+        scene = stage(self._model, self._geoms, self._sites, prints)
+        self._material, self._printed = floor_material(self._model, self._surface), floor_texture(self._model, self._surface) >= 0
+        if self._material >= 0:
+            scene.mat_specular[self._material] = 0.0  # GL lights a large face at its corners, so it shows no highlight in the middle
         scene_data = mujoco.MjData(scene)
         mujoco.mj_forward(scene, scene_data)
         self._warp_model, self._warp_data = mjw.put_model(scene), mjw.put_data(scene, scene_data)
@@ -110,7 +114,7 @@ class RayCaster:
         # The kernel is compiled for these constants. The general case costs little and is shared by all tasks,
         # so that a machine compiles once (with meshes once more) and not once a task.
         meshes = [mujoco.mjtGeom.mjGEOM_MESH] if scene.nmesh else []
-        context.geom_ray_types = tuple(map(int, (mujoco.mjtGeom.mjGEOM_PLANE, *_primitives(), *meshes)))
+        context.geom_ray_types = tuple(map(int, (mujoco.mjtGeom.mjGEOM_PLANE, *primitives(), *meshes)))
         context.has_spot_lights, context.light_attenuation_is_default = True, False
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
@@ -118,15 +122,15 @@ class RayCaster:
         # On the CPU .numpy() is a view: writing it is the whole transfer.
         data, model = self._warp_data, self._warp_model
         self._poses = [getattr(data, n).numpy()[0] for n in ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")]
-        self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba)]
-        self._lights = [getattr(model, name).numpy()[0] for name in ("light_diffuse", "light_specular")]
+        self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba, model.mat_emission)]
+        self._lights = [getattr(model, f"light_{name}").numpy()[0] for name in _BRIGHTNESS]
         if "background" in self._needs:
             self._hits = context.seg_data.numpy().reshape(self._size, self._size, 2)
-            self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == floor_material(self._model, self._surface))
+            self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == self._material)
         if "texture" in self._needs:
-            self._floor_texid = model.mat_texid.numpy()[0, floor_material(self._model, self._surface)]
+            self._floor_texid = model.mat_texid.numpy()[0, self._material]
             self._own_texid = floor_texture(self._model, self._surface)
-        self._is_round = np.isin(scene.geom_type, [int(t) for t in _primitives()[:3]])
+        self._is_round = np.isin(scene.geom_type, [int(t) for t in primitives()[:3]])
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
         self._record(mjw)
@@ -144,21 +148,46 @@ class RayCaster:
 
     def _copy_state(self) -> None:
         model, data, geoms, sites, n = self._model, self._data, self._geoms, self._sites, len(self._geoms)
-        geom_pos, geom_mat, cam_pos, cam_mat, light_pos, light_dir = self._poses
-        size, rgba, mat_rgba = self._looks
+        geom_pos, geom_mat, cam_pos, cam_mat, _, _ = self._poses
+        size, rgba, mat_rgba, mat_emission = self._looks
         pairs = ((geom_pos, data.geom_xpos, data.site_xpos), (geom_mat, data.geom_xmat, data.site_xmat),
                  (size, model.geom_size, model.site_size), (rgba, model.geom_rgba, model.site_rgba))  # fmt: skip
         for into, of_geoms, of_sites in pairs:
             into[:n] = of_geoms[geoms].reshape(n, *into.shape[1:])
             into[n:] = of_sites[sites].reshape(len(sites), *into.shape[1:])
-        mat_rgba[:] = model.mat_rgba
+        mat_rgba[:], mat_emission[:] = model.mat_rgba, model.mat_emission
         cam_pos[:], cam_mat[:] = data.cam_xpos, data.cam_xmat.reshape(-1, 3, 3)
-        light_pos[: model.nlight], light_dir[: model.nlight] = data.light_xpos, data.light_xdir
-        for into, values in zip(self._lights, (model.light_diffuse, model.light_specular), strict=True):
-            into[: model.nlight] = values
         # One ray a pixel would miss a rail thinner than a pixel, which GL shows as a faint line: draw it a pixel wide.
         distance = np.linalg.norm(geom_pos - cam_pos[self._camera], axis=1)
         size[:, 0] = np.where(self._is_round, np.maximum(size[:, 0], self._half_pixel * distance), size[:, 0])
+
+    def _copy_lights(self, look: Look) -> None:
+        """The model's lights, and its headlight as the last of the scene's."""
+        model, data, n = self._model, self._data, self._model.nlight
+        position, direction = self._poses[-2:]
+        position[:n], direction[:n] = data.light_xpos, data.light_xdir
+        direction[-1] = headlight_direction(data.cam_xmat[self._camera].reshape(3, 3), look.light)
+        for into, name in zip(self._lights, _BRIGHTNESS, strict=True):
+            into[:n], into[-1] = getattr(model, f"light_{name}"), getattr(model.vis.headlight, name)
+
+    def _dim_surface(self, look: Look) -> None:
+        """Show floor or table no brighter than OpenGL does, which clamps the light on a texture."""
+        model, data, material = self._model, self._data, self._material
+        ambient, diffuse, specular = self._lights
+        spare = len(ambient) - model.nlight
+        on = np.append(model.light_active, np.ones(spare))[:, None]
+        shadow = np.append(model.light_castshadow, np.zeros(spare)).astype(bool)
+        lights = lit.Lights(-self._poses[-1], shadow, on * ambient, on * diffuse, on * specular)
+        plain, shadowed = lit.sums(lights)
+        rgb, gloss, most = model.mat_rgba[material, :3].astype(np.float64), np.zeros(3), np.ones(3)
+        if self._surface.clamped:
+            views = lit.views(data.cam_xmat[self._camera].reshape(3, 3), model.cam_fovy[self._camera])
+            gloss = lit.highlight(lights, views, model.mat_specular[material], model.mat_shininess[material])
+        else:
+            most = np.maximum(most, rgb * plain / look.light[2])
+        emission, factor = lit.correction(rgb, plain, shadowed, gloss, most)
+        self._looks[2][material, :3] *= factor
+        self._looks[3][material] += emission
 
 
 @contextlib.contextmanager
@@ -203,87 +232,3 @@ def _quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(sink)
-
-
-def _primitives() -> tuple[Any, ...]:
-    """The geom types that the ray caster intersects, the round ones (whose first size is a radius) first."""
-    from mujoco import mjtGeom as geom
-
-    return geom.mjGEOM_SPHERE, geom.mjGEOM_CAPSULE, geom.mjGEOM_CYLINDER, geom.mjGEOM_ELLIPSOID, geom.mjGEOM_BOX
-
-
-def _scene(model: Any, geoms: Array, sites: Array, prints: Sequence[Array] = ()) -> Any:
-    """A body-less MjModel that looks like ``model``: the given geoms, then the given sites as geoms, in this order.
-
-    Its textures are the model's, then the ``prints``, each (H, W, 3) uint8."""
-    import mujoco
-
-    spec = mujoco.MjSpec()
-    own = [(_texture(model, i), _texture_kind(model, i)) for i in range(model.ntex)]
-    for i, (pixels, kind) in enumerate([*own, *((each, mujoco.mjtTexture.mjTEXTURE_2D) for each in prints)]):
-        height, width, channels = pixels.shape
-        texture = spec.add_texture(name=f"t{i}", type=kind, width=width, height=height, nchannel=channels)
-        texture.data = pixels.tobytes()
-    for i in range(model.nmat):
-        spec.add_material(name=f"m{i}")
-    _add_meshes(spec, model)
-    for _ in range(max(2, model.nlight)):  # at least two, as the number is compiled in: see RayCaster._build
-        spec.worldbody.add_light(active=False)
-    for _ in range(model.ncam):
-        spec.worldbody.add_camera()
-    shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i], model.geom_dataid[i]) for i in geoms]
-    shapes += [(model.site_type[i], model.site_size[i], model.site_matid[i], -1) for i in sites]
-    for kind, size, material, mesh in shapes:
-        legal = size if kind == mujoco.mjtGeom.mjGEOM_PLANE else np.maximum(size, 1e-3)
-        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom(kind), size=legal, contype=0, conaffinity=0, mass=0)
-        if material >= 0:
-            geom.material = f"m{material}"
-        if kind == mujoco.mjtGeom.mjGEOM_MESH:
-            geom.meshname = f"s{mesh}"
-    scene = spec.compile()
-    # Compiling moves a mesh to its centre and axes, where it was already: no rounding, and no other sign of an axis.
-    scene.mesh_vert[:], scene.mesh_normal[:] = model.mesh_vert, model.mesh_normal
-    _copy_looks(model, scene, [m for k, _, m, _ in shapes if k == mujoco.mjtGeom.mjGEOM_PLANE and m >= 0])
-    return scene
-
-
-def _add_meshes(spec: Any, model: Any) -> None:
-    for i in range(model.nmesh):
-        first, face = model.mesh_vertadr[i], model.mesh_faceadr[i]
-        vertices = model.mesh_vert[first : first + model.mesh_vertnum[i]]
-        faces = model.mesh_face[face : face + model.mesh_facenum[i]]
-        spec.add_mesh(name=f"s{i}", uservert=vertices.ravel(), userface=faces.ravel())
-
-
-def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:
-    for prefix, fields in (("mat_", _MATERIAL_FIELDS), ("light_", _LIGHT_FIELDS), ("cam_", _CAMERA_FIELDS)):
-        for field in fields:
-            values = getattr(model, prefix + field)
-            getattr(scene, prefix + field)[: len(values)] = values
-    # GL lights a plane at its corners, so it shows no highlight in the middle of a floor.
-    scene.mat_specular[plane_materials] = 0.0
-    for field in ("ambient", "diffuse", "specular", "active"):
-        setattr(scene.vis.headlight, field, getattr(model.vis.headlight, field))
-
-
-def _texture_kind(model: Any, i: int) -> Any:
-    """A sky, or one picture: of a cube the ray caster takes a single face."""
-    import mujoco
-
-    sky = mujoco.mjtTexture.mjTEXTURE_SKYBOX
-    return sky if model.tex_type[i] == sky else mujoco.mjtTexture.mjTEXTURE_2D
-
-
-def _texture(model: Any, i: int) -> Array:
-    """Texture ``i`` as (height, width, channels) uint8. A sky and a cube are averaged down to about a pixel of the image per texel:
-    one ray a pixel would make their details flicker, where GL blurs them."""
-    import mujoco
-
-    width, height, channels = int(model.tex_width[i]), int(model.tex_height[i]), int(model.tex_nchannel[i])
-    start = model.tex_adr[i]
-    pixels: Array = model.tex_data[start : start + width * height * channels].reshape(height, width, channels)
-    factor = max((f for f in range(1, width // 96 + 1) if width % f == 0), default=1)  # the suite's sky: 800 to 100 a face
-    if model.tex_type[i] != mujoco.mjtTexture.mjTEXTURE_2D and factor > 1:
-        blocks = pixels.reshape(height // factor, factor, width // factor, factor, channels)
-        pixels = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
-    return pixels if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX else pixels[:width]

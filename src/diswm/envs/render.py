@@ -21,7 +21,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs.scene import PLAIN, Look
-from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, sky_texture
+from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction, sky_texture
 
 MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
 MEND_WARP = "pip install 'diswm[warp]'"
@@ -108,6 +108,8 @@ class GLRenderer:
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
         self._gl.make_current()
         self._print(look)
+        if look.light is not None:
+            self._turn_headlight(look.light)
         if look.background is None:
             return self._picture(sky=True)
         image = self._before(look.background) if look.ground > 0.0 else np.float32(0.0)
@@ -154,6 +156,13 @@ class GLRenderer:
             model.tex_data[place] = draw(height, width)[..., :channels].ravel()
         mujoco.mjr_uploadTexture(model, self._mjr, texture)
         model.tex_data[place] = own
+
+    def _turn_headlight(self, turned: Array) -> None:
+        """Make the headlight, which shines from the camera, an ordinary light that leans over as the others do."""
+        axes = self._data.cam_xmat[self._view.fixedcamid].reshape(3, 3)
+        for light in self._scene.lights[: self._scene.nlight]:
+            if light.headlight:
+                light.headlight, light.dir[:] = 0, headlight_direction(axes, turned)
 
     def _hide_floor(self) -> None:
         """Take the floor out of the picture to come; the model keeps it."""

@@ -201,7 +201,9 @@ def _background(text: str, value: str, options: list[str]) -> Layer:
     if "folder" in given:
         found["folder"] = given["folder"]
     if "clips" in given:
-        found["clips"] = int(_number(text, "clips", given["clips"]))
+        if not given["clips"].isdecimal():
+            raise DiswmError(f"{text!r}: clips={given['clips']!r} must be a whole number; 0 is all of them.")
+        found["clips"] = int(given["clips"])
     if "ground" in given:
         found["ground"] = _number(text, "ground", given["ground"])
         if found["ground"] > 1.0:
@@ -244,8 +246,9 @@ def _options(text: str, options: list[str], known: tuple[str, ...]) -> dict[str,
             raise (
                 unknown(f"option of {text!r}:", name, known) if known else DiswmError(f"{text!r}: takes no option {name!r}. Leave it out.")
             )
-        if bool(equals) != (name in ("delta", "std", "per", "folder", "clips", "ground")):
-            raise DiswmError(f"{text!r}: {name} {'takes no value' if equals else f'needs a value: {name}=...'}.")
+        valued = name in ("delta", "std", "per", "folder", "clips", "ground")
+        if bool(equals) != valued or (valued and not value):
+            raise DiswmError(f"{text!r}: {name} {f'needs a value: {name}=...' if valued else 'takes no value'}.")
         given[name] = value
     for words in (tuple(_MOVES), SPLITS):
         if sum(word in given for word in words) > 1:

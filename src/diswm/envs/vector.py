@@ -101,19 +101,12 @@ class Workers:
 
     def reset(self, seeds: Sequence[int], options: dict[str, Any] | None = None) -> list[Info]:
         """As `Vector.reset`."""
-        for index, seed in enumerate(seeds):
-            self._history[index] = (seed, options, [])
         found = self._ask("reset", {index: (seed, options) for index, seed in enumerate(seeds)})
         return [found[index] for index in range(len(seeds))]
 
     def step(self, actions: dict[int, Array]) -> dict[int, Outcome]:
         """As `Vector.step`."""
-        found = self._ask("step", actions)
-        for index, action in actions.items():
-            begun = self._history[index]
-            assert begun is not None
-            begun[2].append(np.array(action))
-        return found
+        return self._ask("step", actions)
 
     def close(self) -> None:
         """End the workers and give the memory back. Safe to call twice."""
@@ -139,10 +132,27 @@ class Workers:
         parts = {worker: part for worker, part in parts.items() if part}
         sent = {worker: self._processes[worker].send((what, part)) for worker, part in parts.items()}
         found: dict[int, Any] = {}
-        for worker, part in parts.items():
-            answer = self._processes[worker].receive() if sent[worker] else None
-            found |= self._again(worker, (what, part)) if answer is None else answer
+        failed: DiswmError | None = None
+        for worker, part in parts.items():  # all of them are heard, or an answer left in its pipe would be taken for the next one
+            try:
+                answer = self._processes[worker].receive() if sent[worker] else None
+                given = self._again(worker, (what, part)) if answer is None else answer
+            except DiswmError as error:
+                failed = failed or error
+                continue
+            self._remember(what, part, given)
+            found |= given
+        if failed is not None:
+            raise failed
         return found
+
+    def _remember(self, what: str, part: dict[int, Any], given: dict[int, Any]) -> None:
+        """Note what the environments of a worker have been through, from which it can be played again."""
+        for index in given:
+            if what == "reset":
+                self._history[index] = (*part[index], [])
+            elif (begun := self._history[index]) is not None:
+                begun[2].append(np.array(part[index]))
 
     def _again(self, worker: int, request: tuple[str, dict[int, Any]]) -> dict[int, Any]:
         """Start a dead worker anew, play its episodes to where they were, and repeat the request."""

@@ -48,8 +48,10 @@ def elevation_bounds(mat: Array, low: float, high: float) -> tuple[float, float]
 
 @contextlib.contextmanager
 def posed(model: Any, data: Any, camera: int, distance: float, look: Look) -> Iterator[None]:
-    """The simulator's camera and lights as ``look`` has them, for one picture; afterwards they are as they were."""
-    fields = (data.cam_xpos, data.cam_xmat, data.light_xpos, data.light_xdir, model.light_diffuse, model.light_specular)
+    """The simulator's camera and lights as ``look`` has them, for one picture; afterwards they are as they were.
+
+    But for the direction of the headlight, which is the camera's in the simulator: see `headlight_direction`."""
+    fields = (data.cam_xpos, data.cam_xmat, data.light_xpos, data.light_xdir, *_brightness(model))
     before = [field.copy() for field in fields]
     try:
         if look.camera is not None:
@@ -65,13 +67,30 @@ def posed(model: Any, data: Any, camera: int, distance: float, look: Look) -> It
 
 
 def _turn_lights(model: Any, data: Any, target: Array, light: Array) -> None:
-    """Lean the lights over, about ``target``, towards the azimuth."""
-    tilt, azimuth, intensity = light
-    turn = rotation(np.array([-np.sin(azimuth), np.cos(azimuth), 0.0]), tilt)
+    """Lean the lights over, about ``target``, towards the azimuth, and make all of them, the headlight too, brighter or darker."""
+    turn = _lean(light)
     data.light_xpos[:] = target + (data.light_xpos - target) @ turn.T
     data.light_xdir[:] = data.light_xdir @ turn.T
-    model.light_diffuse[:] *= intensity
-    model.light_specular[:] *= intensity
+    for field in _brightness(model):
+        field *= light[2]
+
+
+def _brightness(model: Any) -> tuple[Array, ...]:
+    """All that says how bright the lights are, the headlight included."""
+    head = model.vis.headlight
+    return model.light_ambient, model.light_diffuse, model.light_specular, head.ambient, head.diffuse, head.specular
+
+
+def _lean(light: Array) -> Array:
+    """What turns the lights, (3, 3)."""
+    tilt, azimuth, _ = light
+    return rotation(np.array([-np.sin(azimuth), np.cos(azimuth), 0.0]), tilt)
+
+
+def headlight_direction(mat: Array, light: Array | None) -> Array:
+    """Where MuJoCo's headlight shines, (3,): ahead of the camera with axes ``mat``, or leant over as the other lights are."""
+    ahead = -mat[:, 2]
+    return ahead if light is None else np.asarray(_lean(light) @ ahead)
 
 
 def sky_texture(model: Any) -> int:
@@ -91,6 +110,9 @@ class Surface(NamedTuple):
     """(number, height, width) -> (height, width, 3) uint8."""
     texels: int
     """Side that suits a ray a pixel."""
+    clamped: bool = False
+    """Whether the ray caster always dims it to where OpenGL clamps its light, highlight included (see `lit`); else it only keeps a
+    brighter light from showing more than OpenGL would, so that the scene as it is stays as it was."""
 
     def prints(self) -> list[Array]:
         """Every texture, (texels, texels, 3) uint8."""
