@@ -245,6 +245,15 @@ def test_metrics_that_were_cut_in_mid_line_cost_that_line_alone(tmp_path: Path) 
     assert (json.loads(whole)["length"], json.loads(new)["length"]) == (1, 3)
 
 
+def test_a_run_without_a_checkpoint_says_that_it_begins_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # the first was killed before it saved
+        run = Run(tmp_path / "run", "train", {"seed": 0})
+        run.log("episode", length=1)
+        run.close()
+    assert capsys.readouterr().out.splitlines() == [f"{tmp_path / 'run'}: has no checkpoint, so it begins anew"]
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
 def test_the_same_seed_is_the_same_run_and_another_is_another(whole: Path, teacher: Path, tmp_path: Path) -> None:
     assert api.train(small.train_config(tmp_path / "again", "diswm", teacher=str(teacher)))
     assert_same(whole, tmp_path / "again")

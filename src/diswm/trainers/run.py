@@ -162,6 +162,8 @@ class Run:
         if not self._new:
             self._write_config(facts)
         there = os.fstat(self._metrics.fileno()).st_size
+        if there and not self.resumed:
+            console.print(f"{self.folder}: has no checkpoint, so it begins anew")
         there = min(there, self.last_state["metrics_bytes"] if self.last_state else 0)
         self._metrics.truncate(there)  # what came later comes again
         if there and os.pread(self._metrics.fileno(), 1, there - 1) != b"\n":  # it was cut in mid-line
