@@ -255,8 +255,8 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
     found = read_config(folder)["config"]
     config = from_dict(TrainRun, found) if kind == "train" else from_dict(PretrainRun, found)
     rng = generator(config.seed, "media")
-    if videos or isinstance(config, PretrainRun):
-        source = [videos] if videos else config.videos
+    source: Sequence[Path] = [videos] if videos else config.videos if isinstance(config, PretrainRun) else []
+    if source or isinstance(config, PretrainRun):
         if not source:
             raise DiswmError(f"{folder}: names no videos to take frames from, as it was imported. Name some with --videos.")
         return _videos(source, length=8, cache=folder.parent / "cache").sample(rng, 32, 8)

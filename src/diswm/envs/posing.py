@@ -202,7 +202,8 @@ class FactorWorld:
 
     def _look(self, values: dict[str, list[float]]) -> Look:
         """How the scene is drawn, from the factors of each kind of distraction."""
-        look = Look(**{kind: np.array(values[kind]) for kind in ("camera", "light") if kind in values})
+        camera, light = (np.array(values[kind]) if kind in values else None for kind in ("camera", "light"))
+        look = Look(camera, light)
         if "texture" in values:
             look.texture = int(values["texture"][0])
         if "background" in values:

@@ -71,7 +71,7 @@ def traverse(learner: WorldLearner, batch: Batch, values: Array) -> dict[str, An
     }
     seen = min(SEEN, image.shape[1] - 1)
     if seen and (not world.act_dim or "action" in batch):
-        data = {name: torch.from_numpy(batch[name][:1]).to(learner.device) for name in ("image", "action") if name in batch}
+        data = {name: torch.from_numpy(value[:1]).to(learner.device) for name, value in batch.items() if name in ("image", "action")}
         action = learner.actions(data)
         post = world.observe(data["image"][:, :seen], action[:, :seen], None).post.map(lambda part: part[:, -1])
         found["filtered"] = _moved(world, code.mean[seen], targets, post, action[:, seen])
