@@ -183,7 +183,7 @@ class RayCaster:
         if self._surface.clamped:
             views = lit.views(data.cam_xmat[self._camera].reshape(3, 3), model.cam_fovy[self._camera])
             gloss = lit.highlight(lights, views, model.mat_specular[material], model.mat_shininess[material])
-        else:
+        elif look.light is not None:
             most = np.maximum(most, rgb * plain / look.light[2])
         emission, factor = lit.correction(rgb, plain, shadowed, gloss, most)
         self._looks[2][material, :3] *= factor
