@@ -78,12 +78,14 @@ def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, l
     """The page of results."""
     device = torch.cuda.get_device_name() if args.device == "cuda" else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
     machine = f"{platform.system()} {platform.machine()}, {device}, torch {torch.__version__}"
+    words = [word for word in sys.argv[1:] if word != args.note and not word.startswith("--note")]
+    command = " ".join(["python benchmarks/update_speed.py", *words])
     busy = f"Other programs kept {load:.1f} cores busy when it began. " if load > 0.5 else ""
     t = config.train
     table = [("what", "measured"), ("---", "---"), *rows(found, args.released, t.update_every)]
     return "\n\n".join([
         "# update_speed",
-        f"`{' '.join(['python benchmarks/update_speed.py', *sys.argv[1:]])}`, {datetime.date.today()}, {machine}. {busy}".strip(),
+        f"`{command}`, {datetime.date.today()}, {machine}. {busy}".strip(),
         f"One update of `{args.method}` at the sizes of the preset `{args.preset}`: batch {t.batch} x {t.length}, "
         f"{config.dreamer.horizon} imagined states, on noise. The limit is the time that its products and convolutions need alone, each "
         "at the best rate that this machine gave on that very shape in the same run.",
