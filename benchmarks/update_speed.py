@@ -14,14 +14,10 @@ import argparse
 import datetime
 import json
 import os
-import platform
-import resource
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from diswm import bench
 from diswm.config import TrainRun, merge
@@ -29,6 +25,7 @@ from diswm.contract import DiswmError
 from diswm.methods import for_training
 from diswm.presets import PRESETS, apply_preset
 from diswm.runtime import prepare
+from diswm.trainers.run import machine, peak_rss_bytes
 
 
 def sweep(config: TrainRun, device: str) -> dict[str, float]:
@@ -76,8 +73,9 @@ def _beside(found: Mapping[str, Any]) -> float:
 
 def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, load: float) -> str:
     """The page of results."""
-    device = torch.cuda.get_device_name() if args.device == "cuda" else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    machine = f"{platform.system()} {platform.machine()}, {device}, torch {torch.__version__}"
+    here = machine()
+    device = f"{here['device']}, " if args.device == "cuda" else ""
+    where = f"{here['machine']}, {device}{here['threads']} threads, torch {here['torch']}"
     words = [word for word in sys.argv[1:] if word != args.note and not word.startswith("--note")]
     command = " ".join(["python benchmarks/update_speed.py", *words])
     busy = f"Other programs kept {load:.1f} cores busy when it began. " if load > 0.5 else ""
@@ -85,7 +83,7 @@ def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, l
     table = [("what", "measured"), ("---", "---"), *rows(found, args.released, t.update_every)]
     return "\n\n".join([
         "# update_speed",
-        f"`{command}`, {datetime.date.today()}, {machine}. {busy}".strip(),
+        f"`{command}`, {datetime.date.today()}, {where}. {busy}".strip(),
         f"One update of `{args.method}` at the sizes of the preset `{args.preset}`: batch {t.batch} x {t.length}, "
         f"{config.dreamer.horizon} imagined states, on noise. The limit is the time that its products and convolutions need alone, each "
         "at the best rate that this machine gave on that very shape in the same run.",
@@ -113,7 +111,7 @@ def main() -> None:
         parser.error(str(error))
     load = os.getloadavg()[0]
     found = bench.bench(config, device)
-    found["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    found["peak_rss_bytes"] = peak_rss_bytes()
     print("\n".join(bench.lines(found, config)))
     print(f"peak memory        {found['peak_rss_bytes'] / 2**30:9.2f} GiB")
     if args.sweep:

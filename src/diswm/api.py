@@ -169,7 +169,7 @@ def _check_teacher(config: TrainRun, folder: Path) -> None:
     found = from_dict(PretrainRun, read_config(folder, "pretrain")["config"])
     check_teacher_record(config, found)
     if note := teacher_note(config, found):
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def _with_ends(config: TrainRun) -> TrainRun:

@@ -160,7 +160,7 @@ def check_same_videos(config: PretrainRun, found: str, rows: int) -> None:
     """DiswmError where the run was begun on other videos than those of this hash."""
     if last_checkpoint(config.out / "checkpoints") is None:
         return
-    before = _last_state(config.out)["videos"]
+    before = last_state(config.out)["videos"]
     if before["hash"] != found:
         raise DiswmError(
             f"{config.out}: was begun on other videos ({before['rows']:,} frames, now {rows:,}; or other pictures). "
@@ -175,11 +175,11 @@ def _model(found: dict[str, Any]) -> ModelConfig:
 
 def last_counters(folder: Path) -> dict[str, int]:
     """Steps, frames, updates and episodes at the last checkpoint."""
-    found: dict[str, int] = _last_state(folder)["counters"]
+    found: dict[str, int] = last_state(folder)["counters"]
     return found
 
 
-def _last_state(folder: Path) -> dict[str, Any]:
+def last_state(folder: Path) -> dict[str, Any]:
     """What the newest checkpoint holds beside tensors. DiswmError where there is none or it is damaged."""
     path = checkpoint(folder)
     try:

@@ -32,6 +32,7 @@ from diswm.arguments import (
     TraverseArgs,
 )
 from diswm.contract import DiswmError, unknown
+from diswm.data.disk import FULL
 from diswm.parsing import parse, take_all
 
 VERBS = {
@@ -58,7 +59,7 @@ VERBS = {
 
 INTERRUPTED = 130
 MENDABLE = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(*FULL, errno.EFBIG, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
 )
 """What the system refuses for reasons that lie in the disk or in a path; anything else would be a bug of ours."""

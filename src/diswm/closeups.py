@@ -6,7 +6,6 @@ Arrays go to media/, as those of `trainers.media`, and the report draws them. Wh
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diswm.build import checkpoint, load_encoder
+from diswm.build import last_state, load_encoder
 from diswm.contract import Array, DiswmError
 from diswm.data.convert import video_folder
 from diswm.data.episodes import list_episodes, load_episode
@@ -23,21 +22,21 @@ from diswm.envs.posing import FactorWorld
 from diswm.factorsets import env_of
 from diswm.hub import local
 from diswm.model.dists import standard_kl
-from diswm.model.kernels import image_input
+from diswm.model.encoder import Code
 from diswm.trainers.media import save_arrays
-from diswm.trainers.probe import codes_of
+from diswm.trainers.probe import codes_of, encode
 from diswm.trainers.progress import console
 from diswm.trainers.run import read_config
 from diswm.trainers.seeds import generator
 
 CHANGES, CLIPS = "changes.npz", "clips.npz"
+LOOKS = ("camera", "light", "texture", "background")
 POSES = 128
 """Pairs of frames from which a change is measured."""
 FRAMES = 256
 """Frames of either source, offline and online."""
 EPISODES = 32
 """Files of videos that are opened for them, at most: videos may be many."""
-_CHUNK = 256
 
 
 def closeups(folder: Path, encoder: torch.nn.Module, replay: Replay | None = None, videos: Path | None = None) -> None:
@@ -53,7 +52,7 @@ def closeups(folder: Path, encoder: torch.nn.Module, replay: Replay | None = Non
         try:
             save_arrays(folder / "media" / name, make())
         except (DiswmError, ImportError) as error:
-            console.print(f"left out {what}: {error}", markup=False)
+            console.print(f"left out {what}: {error}")
 
 
 # ---- what a change does
@@ -75,15 +74,15 @@ def changes(folder: Path, head: dict[str, Any], encoder: torch.nn.Module) -> dic
             raise DiswmError("nothing but the pose varies in its world.")
         values, other = np.split(world.sample(2 * POSES, generator(head["config"]["seed"], "media")), 2)
         before = _drawn(world, values)
-        mean, logvar = _code(encoder, before)
-        noise = np.exp(logvar).mean(0)
+        code = Code(*(torch.cat(part).float().cpu() for part in zip(*encode(encoder, before), strict=True)))
+        mean, noise = code.mean.numpy(), code.logvar.exp().mean(0).numpy()
         share, images = [], [before[0]]
         for chosen in columns.values():
             changed = values.copy()
             changed[:, chosen] = other[:, chosen]
             frames = _drawn(world, changed)
             images.append(frames[0])
-            moved = _code(encoder, frames)[0]
+            moved = codes_of(encoder, frames)
             share.append(((moved - mean) ** 2).mean(0) / 2 / (np.concatenate([mean, moved]).var(0) + noise))
     finally:
         world.close()
@@ -91,7 +90,7 @@ def changes(folder: Path, head: dict[str, Any], encoder: torch.nn.Module) -> dic
         "groups": np.array(list(columns)),
         "share": np.clip(np.stack(share), 0.0, 1.0).astype(np.float32),  # chance lifts some a little beyond 1
         "images": np.stack(images),
-        "kl": standard_kl(torch.from_numpy(mean), torch.from_numpy(logvar)).mean(0).numpy(),
+        "kl": standard_kl(*code).mean(0).numpy(),
         "poses": np.array(POSES),
     }
 
@@ -99,7 +98,6 @@ def changes(folder: Path, head: dict[str, Any], encoder: torch.nn.Module) -> dic
 def groups(columns: Sequence[str]) -> dict[str, list[int]]:
     """Factors that are drawn anew together, by a name to read: each material's colour, all of them, camera, light, ..., the pose."""
     found: dict[str, list[int]] = {}
-    kinds = {"colour": "all colours", "camera": "camera", "light": "light", "texture": "texture", "background": "background"}
     for index, column in enumerate(columns):
         kind, _, part = column.partition(".")
         if kind == "colour":
@@ -109,7 +107,7 @@ def groups(columns: Sequence[str]) -> dict[str, list[int]]:
     for index, column in enumerate(columns):
         kind = column.partition(".")[0]
         if kind != "colour":
-            found.setdefault(kinds.get(kind, "pose"), []).append(index)
+            found.setdefault(kind if kind in LOOKS else "pose", []).append(index)
     return found
 
 
@@ -119,13 +117,6 @@ def _drawn(world: FactorWorld, values: Array) -> Array:
         world.apply(row)
         frames.append(world.frame())
     return np.stack(frames)
-
-
-def _code(encoder: torch.nn.Module, image: Array) -> tuple[Array, Array]:
-    """Mean and log variance (N, E) of frames."""
-    device = next(encoder.parameters()).device
-    found = [encoder(image_input(torch.from_numpy(image[i : i + _CHUNK]).to(device))) for i in range(0, len(image), _CHUNK)]
-    return tuple(torch.cat(part).float().cpu().numpy() for part in zip(*found, strict=True))  # type: ignore[return-value]
 
 
 # ---- old frames beside new ones
@@ -181,7 +172,7 @@ def frames_of(folders: Sequence[Path], cache: Path, count: int, rng: np.random.G
 @contextlib.contextmanager
 def replay_of(folder: Path) -> Iterator[Replay]:
     """The replay of a run, as its newest checkpoint left it. DiswmError where it is gone."""
-    state = json.loads((checkpoint(folder) / "state.json").read_text())["state"].get("replay")
+    state = last_state(folder).get("replay")
     if state is None or not (folder / "replay").is_dir():
         raise DiswmError(f"{folder}: its replay is not there any more.")
     sizes = {name: state[name] for name in ("capacity", "action_dim", "image_shape", "extras")}

@@ -131,7 +131,7 @@ def prober(run: Run, world: WorldModel, config: TrainRun | PretrainRun, teacher:
     except (DiswmError, ImportError) as error:
         if not asked.optional or asked.factors:
             raise
-        console.print(f"no scores of the code along training: {error}", markup=False)
+        console.print(f"no scores of the code along training: {error}")
         return None
 
 

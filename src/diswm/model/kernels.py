@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -89,8 +90,8 @@ class _Gates(torch.autograd.Function):
         parts, state, scale, shift = ctx.saved_tensors
         to_parts, to_state = torch.empty_like(parts), torch.empty_like(state)
         arrays = map(_numbers, (parts, state, grad.contiguous(), to_parts, to_state))
-        totals = _run(loops.gates_gradient, *arrays, total=(2, len(scale)), scale=_numbers(scale), shift=_numbers(shift))
-        return to_parts, to_state, totals[0], totals[1]
+        to_scale, to_shift = _sum(loops.gates_gradient, (2, len(scale)), *arrays, scale=_numbers(scale), shift=_numbers(shift))
+        return to_parts, to_state, to_scale, to_shift
 
 
 def few_outputs(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -113,8 +114,8 @@ class _FewOutputs(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         to_x, grad = torch.empty_like(x), grad.contiguous()
-        total = _run(loops.few_outputs_gradient, *map(_numbers, (x, grad, to_x)), total=tuple(weight.shape), weight=_numbers(weight))
-        return to_x, total, grad.sum(0)
+        to_weight = _sum(loops.few_outputs_gradient, tuple(weight.shape), *map(_numbers, (x, grad, to_x)), weight=_numbers(weight))
+        return to_x, to_weight, grad.sum(0)
 
 
 def image_input(image: Tensor) -> Tensor:
@@ -224,22 +225,25 @@ def _pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads, "diswm-kernels")
 
 
-def _run(loop: Callable[..., None], *arrays: np.ndarray, total: tuple[int, ...] = (), **fixed: Any) -> Tensor:
-    """One loop over arrays of equal length, which are split by their first axis among as many threads as PyTorch has.
+def _run(loop: Callable[..., None], *arrays: np.ndarray, **fixed: Any) -> None:
+    """One loop over arrays of equal length, which are split by their first axis among as many threads as PyTorch has."""
+    _share(lambda part, pieces: loop(*pieces, **fixed), arrays)
 
-    Gives back the sum of what the threads added to ``total``, zeros of this shape.
-    """
+
+def _sum(loop: Callable[..., None], shape: tuple[int, ...], *arrays: np.ndarray, **fixed: Any) -> Tensor:
+    """As `_run`; each thread adds to a ``total`` of its own, zeros of this shape. Their sum."""
+    totals = torch.zeros(torch.get_num_threads(), *shape)
+    _share(lambda part, pieces: loop(*pieces, total=totals[part].numpy(), **fixed), arrays)
+    return totals.sum(0)
+
+
+def _share(call: Callable[[int, list[np.ndarray]], None], arrays: tuple[np.ndarray, ...]) -> None:
+    """Call with the number of each piece, from 0, and the piece of each array."""
     count = len(arrays[0])
     parts = max(1, min(torch.get_num_threads(), count, arrays[0].size // SHARE))
-    totals = torch.zeros(parts, *total)
-    call = functools.partial(loop, **fixed)
-
-    def piece(part: int) -> None:
-        first, last = count * part // parts, count * (part + 1) // parts
-        call(*(array[first:last] for array in arrays), **({"total": totals[part].numpy()} if total else {}))
-
-    others = [_pool(parts - 1).submit(piece, part) for part in range(1, parts)]
-    piece(0)
+    cuts = [count * part // parts for part in range(parts + 1)]
+    pieces = [[array[first:last] for array in arrays] for first, last in itertools.pairwise(cuts)]
+    others = [_pool(parts - 1).submit(call, part, piece) for part, piece in enumerate(pieces[1:], 1)]
+    call(0, pieces[0])
     for other in others:
         other.result()
-    return totals.sum(0)

@@ -51,14 +51,15 @@ class Run:
         value = self.setting(dotted)
         return str(value) if value not in (None, "", [], {}) else default
 
-    def arrays(self, name: str, keys: tuple[str, ...]) -> dict[str, Array] | None:
-        """The named arrays of media/<name>; None when the file is absent, and a problem when it is damaged."""
+    def arrays(self, name: str, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Array] | None:
+        """The named arrays of media/<name>, the optional ones where it has them; None when the file is absent, and a problem when it is
+        damaged."""
         path = self.path / "media" / name
         if not path.is_file():
             return None
         try:
             with np.load(path, allow_pickle=False) as file:
-                return {key: file[key] for key in keys}
+                return {key: file[key] for key in (*keys, *(key for key in optional if key in file.files))}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             self.problems.append(f"media/{name} could not be read: {error}")
             return None

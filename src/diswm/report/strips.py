@@ -54,13 +54,11 @@ def traversal_media(run: Run) -> dict[str, Array] | None:
 
 def filtered_media(run: Run, media: dict[str, Array]) -> dict[str, Array] | None:
     """The traversal around a filtered state that media/traversal.npz holds beside that from zero; None where it has none."""
-    path = run.path / "media" / "traversal.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, seen = (file["filtered"], file["seen"]) if "filtered" in file.files else (None, 0)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    found = run.arrays("traversal.npz", (), optional=("filtered", "seen"))
+    if not found or len(found) < 2:
         return None
-    if images is None or images.shape != media["images"].shape or images.dtype != np.uint8 or np.size(seen) != 1:
+    images, seen = found["filtered"], found["seen"]
+    if images.shape != media["images"].shape or images.dtype != np.uint8 or seen.size != 1:
         return None
     return {**media, "images": images, "seen": seen}
 

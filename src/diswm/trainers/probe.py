@@ -14,6 +14,7 @@ import torch
 
 from diswm.contract import Array, DiswmError
 from diswm.data.factorset import FactorSet
+from diswm.model.encoder import Code
 from diswm.model.kernels import image_input
 from diswm.trainers.progress import console
 from diswm.trainers.run import Run
@@ -46,11 +47,16 @@ class ProbeConfig:
 
 
 @torch.no_grad()
-def codes_of(encoder: torch.nn.Module, image: Array, chunk: int = 256) -> Array:
-    """Code means (N, E) float32 of frames (N, H, W, C) uint8."""
+def encode(encoder: torch.nn.Module, image: Array, chunk: int = 256) -> list[Code]:
+    """Codes of frames (N, H, W, C) uint8, so many at a time."""
     device = next(encoder.parameters()).device
     parts = [torch.from_numpy(np.ascontiguousarray(image[i : i + chunk])).to(device) for i in range(0, len(image), chunk)]
-    return torch.cat([encoder(image_input(part)).mean for part in parts]).float().cpu().numpy()
+    return [encoder(image_input(part)) for part in parts]
+
+
+def codes_of(encoder: torch.nn.Module, image: Array) -> Array:
+    """Code means (N, E) float32 of frames (N, H, W, C) uint8."""
+    return torch.cat([code.mean for code in encode(encoder, image)]).float().cpu().numpy()
 
 
 def scores(

@@ -21,6 +21,7 @@ import os
 import platform
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from io import FileIO
@@ -254,7 +255,7 @@ def _counts(c: Counters) -> dict[str, int]:
 
 def peak_rss_bytes() -> int:
     """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def machine() -> dict[str, Any]:
