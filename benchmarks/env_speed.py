@@ -44,7 +44,7 @@ class Suite:
 
     def __init__(self, task: str, repeat: int) -> None:
         from diswm.envs import dmc
-        from diswm.envs.render import MEND_GL, gl_backend
+        from diswm.envs.opengl import MEND_GL, gl_backend
 
         if (backend := gl_backend()) is None:
             raise DiswmError(f"No OpenGL here. {MEND_GL}")

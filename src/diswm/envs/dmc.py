@@ -11,9 +11,10 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs.factors import MATERIALS
+from diswm.envs.opengl import MEND_GL, settle_gl
 from diswm.envs.originals import Original, by_dm_control
 from diswm.envs.poses import SuitePose
-from diswm.envs.render import MEND_GL, make_renderer, settle_gl
+from diswm.envs.render import make_renderer
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import FLOOR, backdrops, posed
 

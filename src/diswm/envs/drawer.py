@@ -15,9 +15,10 @@ from PIL import Image
 
 from diswm.contract import Array, DiswmError
 from diswm.envs import patterns
+from diswm.envs.opengl import settle_gl
 from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.reach import DrawerPose
-from diswm.envs.render import make_renderer, settle_gl
+from diswm.envs.render import make_renderer
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import Surface, posed
 

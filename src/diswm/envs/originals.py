@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from diswm.contract import Array, DiswmError
-from diswm.envs.render import MEND_GL, gl_backend
+from diswm.envs.opengl import MEND_GL, gl_backend
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from diswm.contract import Array, DiswmError
+from diswm.envs.opengl import settle_gl
 from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.poses import DEPTH, Varied
-from diswm.envs.render import make_renderer, settle_gl
+from diswm.envs.render import make_renderer
 from diswm.envs.scene import PLAIN, Frame, Look
 from diswm.envs.view import posed
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import os
 import subprocess
 import sys
@@ -20,10 +19,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from diswm.contract import Array, DiswmError
+from diswm.envs.opengl import MEND_GL, context_class, gl_backend
 from diswm.envs.scene import PLAIN, Look
 from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction, sky_texture
 
-MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
 MEND_WARP = "pip install 'diswm[warp]'"
 STACKS = 10  # rings of triangles of a round shape where a picture is small, MuJoCo has 16: triangles are what software GL waits for
 
@@ -80,7 +79,7 @@ class GLRenderer:
         self._gl: Any = None
         self._model, self._data, self._size, self._surface = model, data, size, surface
         try:
-            self._gl = _context_class(backend)(size, size)
+            self._gl = context_class(backend)(size, size)
             self._gl.make_current()
             with _settings(model, shadow_size, size):
                 self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
@@ -197,7 +196,7 @@ class GLRenderer:
 @contextlib.contextmanager
 def _settings(model: Any, shadow_size: int, size: int) -> Iterator[None]:
     """Settings that are read when a context is made; afterwards the model has its own again. A frame buffer no larger than the picture
-    is cheaper to clear; the pixels are the same. Fewer rings move a 64 x 64 picture by 0.01 to 0.07 of 255 in the mean."""
+    is cheaper to clear; the pixels are the same. Fewer rings move a 64 x 64 picture by 0.01 to 0.09 of 255 in the mean."""
     quality, buffer = model.vis.quality, model.vis.global_
     before = quality.shadowsize, quality.numstacks, buffer.offwidth, buffer.offheight
     quality.shadowsize, quality.numstacks = shadow_size, STACKS if size <= 64 else quality.numstacks
@@ -212,63 +211,6 @@ def _close_at_exit(renderer: weakref.ref[GLRenderer]) -> None:
     live = renderer()
     if live is not None:
         live.close()
-
-
-def gl_backend() -> str | None:
-    """The OpenGL route of this process: what MUJOCO_GL or PYOPENGL_PLATFORM name, else egl, else osmesa; None if neither works."""
-    asked = os.environ.get("PYOPENGL_PLATFORM") or os.environ.get("MUJOCO_GL", "")
-    if asked.lower() in ("egl", "osmesa", "glfw"):
-        return asked.lower()
-    if sys.platform != "linux":
-        return "glfw"
-    if _egl_works():
-        return "egl"
-    return "osmesa" if _library("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so") is not None else None
-
-
-def settle_gl() -> None:
-    """Set MUJOCO_GL, unless it is set, to what works here. Call before mujoco or dm_control are imported: they read it then,
-    and without GL their own default fails, even for physics alone."""
-    if "MUJOCO_GL" not in os.environ:
-        os.environ["MUJOCO_GL"] = gl_backend() or "disabled"
-
-
-def _context_class(backend: str) -> Any:
-    if backend == "egl":
-        from mujoco.egl import GLContext
-    elif backend == "osmesa":
-        from mujoco.osmesa import GLContext
-    else:
-        from mujoco.glfw import GLContext
-    return GLContext
-
-
-def _library(*names: str) -> Any:
-    for name in names:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    return None
-
-
-def _egl_works() -> bool:
-    """Whether a headless EGL device can be initialised; by ctypes, as PyOpenGL cannot change its mind within a process."""
-    egl = _library("libEGL.so.1")
-    if egl is None or _library("libGL.so.1", "libOpenGL.so.0") is None:
-        return False
-    egl.eglGetProcAddress.restype = ctypes.c_void_p
-    query, display_of = (egl.eglGetProcAddress(name) for name in (b"eglQueryDevicesEXT", b"eglGetPlatformDisplayEXT"))
-    if not query or not display_of:
-        return False
-    devices, count = (ctypes.c_void_p * 16)(), ctypes.c_int()
-    kind = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-    if not kind(query)(16, ctypes.addressof(devices), ctypes.addressof(count)):
-        return False
-    get_display = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p)(display_of)
-    egl.eglInitialize.argtypes = [ctypes.c_void_p] * 3
-    displays = (get_display(0x313F, device, None) for device in devices[: count.value])  # EGL_PLATFORM_DEVICE_EXT
-    return any(display and egl.eglInitialize(display, None, None) for display in displays)
 
 
 def probe(timeout: float = 180.0) -> dict[str, str]:
