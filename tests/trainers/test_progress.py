@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import small
 
 from diswm import api
 from diswm.trainers import progress
-from diswm.trainers.progress import Bar, Interrupt
+from diswm.trainers.progress import Bar, Interrupt, console
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,8 +52,9 @@ def test_every_long_stage_shows_progress(tmp_path: Path, monkeypatch: pytest.Mon
     assert "evaluating: 0 episodes done" in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_is_noted_and_a_second_breaks_off(number: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_one_signal_is_noted_and_a_second_breaks_off(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "quiet", False)  # and give it back: a closed terminal silences it
     before = signal.getsignal(number)
     with Interrupt("stopping") as stop:
         assert not stop.requested
@@ -60,3 +63,40 @@ def test_one_signal_is_noted_and_a_second_breaks_off(number: int) -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_under_nohup_a_closed_terminal_changes_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt("stopping") as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_work_goes_on_where_nobody_reads_its_words(tmp_path: Path) -> None:
+    # `diswm train ... | head -1`
+    work = "import sys, pathlib; from diswm.trainers.progress import console\n"
+    work += "for line in range(3): sys.stdin.readline(); console.print(line)\n"
+    work += "pathlib.Path(sys.argv[1]).write_text('saved'); print('plain words')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", work, str(tmp_path / "work")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "0\n"
+    process.stdout.close()
+    process.stdin.write("\n\n")
+    process.stdin.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert (tmp_path / "work").read_text() == "saved"

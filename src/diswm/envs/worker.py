@@ -30,7 +30,8 @@ class Outcome(NamedTuple):
 
 def serve(connection: Connection, make: Maker, owned: list[int]) -> None:
     """Body of a worker: answers requests until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     envs: dict[int, Env] = {}
     memory: SharedMemory | None = None
     images = np.zeros(0, np.uint8)

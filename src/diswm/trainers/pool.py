@@ -103,7 +103,8 @@ class Pool:
 
 def _serve(connection: Connection, make: Callable[[], Callable[..., Any]]) -> None:
     """Body of a worker: answers calls until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     try:
         function = make()
         connection.send(_READY)

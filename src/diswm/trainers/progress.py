@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -9,11 +10,26 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(highlight=False, soft_wrap=True, markup=False)  # brackets in the name of a folder are no markup
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Work whose words nobody reads any more (`diswm train ... | head`) goes on in silence, where rich would end the process."""
+        self.quiet = True
+        _close(sys.stdout)
+
+
+def _close(stream: TextIO) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+console = _Console(highlight=False, soft_wrap=True, markup=False)  # brackets in the name of a folder are no markup
 
 
 class Bar:
@@ -74,9 +90,9 @@ def progress(name: str, total: int, unit: str, *, done: int = 0) -> Iterator[Bar
 
 
 class Interrupt:
-    """Inside the block, Ctrl-C and SIGTERM set ``requested`` instead of breaking off: the loop saves and leaves.
+    """Inside the block, Ctrl-C, SIGTERM and a closed terminal set ``requested`` instead of breaking off: the loop saves and leaves.
 
-    A second Ctrl-C breaks off at once.
+    A second signal breaks off at once. Under `nohup` a closed terminal changes nothing.
     """
 
     def __init__(self, words: str = "stopping after this step; once more to break off without saving") -> None:
@@ -85,7 +101,9 @@ class Interrupt:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                continue
             try:
                 self._before[number] = signal.signal(number, self._on_signal)
             except ValueError:  # not in the main thread: the caller handles signals
@@ -96,6 +114,11 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+        if number == signal.SIGHUP:  # a terminal that is gone refuses words
+            console.quiet = True
+            for stream in (sys.stdout, sys.stderr):
+                if stream.isatty():
+                    _close(stream)
         console.print(self.words)
 
     def __exit__(self, *_: object) -> None:
