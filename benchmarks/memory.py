@@ -124,7 +124,7 @@ def measure(config: TrainRun, device: str, updates: int, watch: Watch) -> dict[s
     run.counters.steps = config.train.prefill_steps  # from here on the policy acts
     bar = Bar("memory", updates, "updates")
     with Interrupt() as stop:
-        with watch.stage("updates"):
+        with watch.stage(f"{updates} updates"):
             for _ in range(updates):
                 trainer.learn(bar, stop)
         with watch.stage("an episode"):
@@ -173,7 +173,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    parser.add_argument("--updates", type=int, default=5)
+    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--rows", type=int, help="capacity of the replay, the preset's unless given")
     parser.add_argument("--folder", type=Path, help="make the replay below this folder (the system's temporary one)")
     parser.add_argument("--json", action="store_true", help="one object on the last line")
     parser.add_argument("--out", type=Path, help="write the page of results here")
@@ -185,7 +186,8 @@ def main() -> None:
         try:
             device = prepare(args.device, args.threads)
             config = apply_preset(for_training(TrainRun(), args.method), args.preset, "train")
-            changes = {"learner.precision": args.precision, "out": f"{folder}/run", **({"env.task": args.task} if args.task else {})}
+            changes = {"learner.precision": args.precision, "out": f"{folder}/run"}
+            changes |= {name: value for name, value in (("env.task", args.task), ("train.replay_rows", args.rows)) if value}
             config = merge(config, changes | ({"teacher": "any"} if "distill" in config.weights else {}))
             found = measure(dataclasses.replace(config, env=config.env.settled()), device, args.updates, watch)
         except DiswmError as error:
