@@ -61,6 +61,14 @@ def milliseconds(call: Callable[[], object], repeats: int = 1) -> float:
     return float(np.median(times))
 
 
+def recall(path: Path) -> None:
+    """Read this file, so that it lies in the page cache as far as that reaches."""
+    buffer = bytearray(1 << 20)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
 def forget(path: Path) -> None:
     """Have the kernel drop what it keeps of this file, so that the next read comes from the disk."""
     with path.open("rb") as file:
@@ -85,15 +93,14 @@ def replay_costs(config: TrainRun, folder: Path, sizes: Sequence[int], steps: in
     for size, count in zip(sizes, episodes, strict=True):
         while replay.episodes < count:
             replay.add(episode)
+        recall(folder / RING)
         state = replay.state()
-        found = {"frames": float(size), "episodes": float(replay.episodes), "restore": milliseconds(restore, 3)}
-        found["sample"] = milliseconds(sample, 50)
-        forget(folder / RING)
-        found["sample_cold"] = milliseconds(sample, 10)
-        forget(folder / RING)
-        found["restore_cold"] = milliseconds(restore)
-        pairs = [(milliseconds(lambda: replay.add(episode)), milliseconds(sample), milliseconds(replay.state)) for _ in range(10)]
-        found |= dict(zip(("add", "sample_after_add", "state"), np.median(pairs, 0).tolist(), strict=True))
+        found = {"frames": float(size), "sample": milliseconds(sample, 50), "restore": milliseconds(restore, 3)}
+        triples = [(milliseconds(lambda: replay.add(episode)), milliseconds(sample), milliseconds(replay.state)) for _ in range(10)]
+        found |= dict(zip(("add", "sample_after_add", "state"), np.median(triples, 0).tolist(), strict=True))
+        for name, call, repeats in (("sample_cold", sample, 5), ("restore_cold", restore, 1)):
+            forget(folder / RING)
+            found[name] = milliseconds(call, repeats)
         yield found
     replay.close()
 
@@ -163,9 +170,10 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
 
 
-def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace) -> str:
+def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, load: float) -> str:
     """The page of results."""
     here, t = machine(), config.train
+    busy = f" Other programs kept {load:.1f} cores busy when it began." if load > 0.5 else ""
     rows = [["milliseconds at", *(f"{row['frames']:,.0f} frames" for row in found["replay"])]]
     rows += [[label, *(f"{row[name]:.3g}" for row in found["replay"])] for name, label in TIMED.items()]
     if found["updates"]:
@@ -173,12 +181,12 @@ def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace) -
     parts = [
         "# growth",
         f"`{' '.join(['python benchmarks/growth.py', *sys.argv[1:]])}`, {datetime.date.today()}, {here['machine']}, {args.device}, "
-        f"{here['threads']} threads, torch {here['torch']}.",
+        f"{here['threads']} threads, torch {here['torch']}.{busy}",
         f"![costs]({args.out.stem}.png)",
         f"The replay at the sizes of `{args.preset}` (batches of {t.batch} x {t.length}, episodes of {args.steps} steps):",
         table(rows),
-        "Medians. Taking it up again reads the number of every row, so that it grows with the rows; it happens once a start."
-        + (" Frames a second: of updates, windows, episodes, acting and the environment together, without evaluations." * bool(rows)),
+        "Medians. Taking it up again, once a start, reads two rows of each episode."
+        + " Frames a second: with updates, windows, episodes, acting and the environment, without evaluations." * bool(found["updates"]),
     ]
     if found["updates"]:
         factors = sorted({float(factor) for times in found["updates"].values() for factor in times})
@@ -215,6 +223,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one object on the last line")
     parser.add_argument("--out", type=Path, help="write the page of results here, and the picture beside it")
     args = parser.parse_args()
+    load = os.getloadavg()[0]
     try:
         device = prepare(args.device, args.threads)
         config = apply_preset(for_training(TrainRun(), args.method), args.preset, "train")
@@ -229,7 +238,7 @@ def main() -> None:
     except DiswmError as error:
         parser.error(str(error))
     if args.out:
-        args.out.write_text(page(found, config, args))
+        args.out.write_text(page(found, config, args, load))
         draw(found, args.out.with_suffix(".png"))
     if args.json:
         print(json.dumps(found))
