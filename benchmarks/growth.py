@@ -42,12 +42,12 @@ STEPS = 500  # of an episode of the suite
 FACTORS = {"batch": (0.5, 1, 2), "length": (0.5, 1, 2), "code": (0.5, 1, 2, 4), "actions": (0.5, 1, 2, 4)}
 TIMED = {
     "sample": "windows of a batch",
-    "sample_cold": "the same, not in the page cache",
+    "sample_cold": "windows of a batch, all from the disk",
     "add": "adding an episode",
     "sample_after_add": "windows after an episode was added",
     "state": "state for a checkpoint, one new episode",
     "restore": "taking it up again",
-    "restore_cold": "the same, not in the page cache",
+    "restore_cold": "taking it up again, all from the disk",
 }
 
 
@@ -136,7 +136,7 @@ def draw_replay(axes: Axes, rows: Sequence[Mapping[str, float]]) -> None:
         axes.plot(x, y, marker=marker, linestyle="--" if cold else "-", color=colour, label=label)
     axes.set(xscale="log", yscale="log", xlabel="frames in the replay", ylabel="milliseconds", title="the replay")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, frameon=False)
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=8, frameon=False)
 
 
 def draw_updates(axes: Axes, found: Mapping[str, Mapping[str, float]]) -> None:
@@ -205,7 +205,7 @@ def frames_a_second(found: Mapping[str, Any], config: TrainRun) -> list[float]:
     rates = []
     for row in found["replay"]:
         learning = (update + row["sample_after_add"] / 1000) / config.train.update_every
-        step = learning + row["add"] / 1000 / STEPS + found["acting_seconds"] + found["env_seconds"]
+        step = learning + row["add"] / 1000 / found["steps"] + found["acting_seconds"] + found["env_seconds"]
         rates.append(config.env.action_repeat / step)
     return rates
 
@@ -227,7 +227,7 @@ def main() -> None:
     try:
         device = prepare(args.device, args.threads)
         config = apply_preset(for_training(TrainRun(), args.method), args.preset, "train")
-        found: dict[str, Any] = {"replay": [], "updates": {}}
+        found: dict[str, Any] = {"replay": [], "updates": {}, "steps": args.steps}
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
             for row in replay_costs(config, Path(folder) / "replay", args.frames, args.steps):
                 found["replay"].append(row)

@@ -29,9 +29,9 @@ def test_the_page_has_a_row_for_each_thing_that_grows(tmp_path: Path) -> None:
     }
     rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in out.read_text().splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows if len(row) == 3] == [
-        *("milliseconds at", "---", "windows of a batch", "the same, not in the page cache", "adding an episode"),
+        *("milliseconds at", "---", "windows of a batch", "windows of a batch, all from the disk", "adding an episode"),
         *("windows after an episode was added", "state for a checkpoint, one new episode", "taking it up again"),
-        *("the same, not in the page cache", "frames a second"),
+        *("taking it up again, all from the disk", "frames a second"),
     ]
     assert "nan" not in out.read_text()
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
