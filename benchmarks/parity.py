@@ -39,8 +39,8 @@ from diswm.objectives import total
 from diswm.objectives.imagine import actor_loss, critic_loss, imagine, lambda_return, path_weights
 from diswm.trainers.progress import console
 
-TOLERANCES = {"float32": (1e-5, 1e-4), "bfloat16": (5e-2, 5e-2)}
-"""Of activations, and of losses and gradient norms."""
+TOLERANCES = {"float32": (1e-5, 1e-4), "bfloat16": (2e-2, 5e-3)}
+"""Of activations; of losses and gradient norms. bfloat16 has 8 bits, half of its last is 0.2%, and a number passes a dozen layers."""
 WEIGHTS = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2, "beta": 0.015, "distill": 0.1}
 VIDEO_WEIGHTS = {"image": 1.0, "dyn": 0.8, "rep": 0.2, "beta": 0.015}
 LEARNER = LearnerConfig(precision="float32", distill_kind="softmax_mean", distill_reduction="batch")
