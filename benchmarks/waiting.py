@@ -35,7 +35,7 @@ from diswm.runtime import prepare
 from diswm.trainers.pretrain import pretrain
 from diswm.trainers.run import Run, machine
 
-EPISODES, STEPS = 10, 500
+STEPS = 500  # of an episode
 Result = TypeVar("Result")
 
 
@@ -58,11 +58,12 @@ class Timed:
         return timed
 
 
-def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, *, cold: bool) -> dict[str, float]:
+def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, episodes: int, *, cold: bool) -> dict[str, float]:
     """Seconds of a stretch of the pretraining loop, without the checkpoint at its end: in all, in updates, for windows."""
+    image = noise_episode(STEPS + 1, 0, {})["image"]
     with VideoWriter(folder / "videos", {}) as writer:
-        while writer.episodes < EPISODES:
-            writer.add({"image": noise_episode(STEPS + 1, 0, {})["image"]})
+        while writer.episodes < episodes:
+            writer.add({"image": image})
     videos = Videos(folder / "videos", length=config.pretrain.length, cache=folder / "cache", ram_bytes=0)
     frames = next((folder / "cache").glob("*.frames"))
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=0, device=device)
@@ -80,12 +81,13 @@ def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, *,
     return {"all": whole, "updates": learning.seconds, "windows": windows.seconds}
 
 
-def online(config: TrainRun, folder: Path, device: str) -> dict[str, float]:
+def online(config: TrainRun, folder: Path, device: str, episodes: int) -> dict[str, float]:
     """Seconds of one update, and of the windows of its batch from the page cache and from the disk."""
     extras = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
-    replay = Replay(folder / "replay", capacity=EPISODES * (STEPS + 1), action_dim=bench.ACTIONS, extras=extras)
-    for _ in range(EPISODES):
-        replay.add(noise_episode(STEPS + 1, bench.ACTIONS, extras))
+    replay = Replay(folder / "replay", capacity=episodes * (STEPS + 1), action_dim=bench.ACTIONS, extras=extras)
+    episode = noise_episode(STEPS + 1, bench.ACTIONS, extras)
+    while replay.episodes < episodes:
+        replay.add(episode)
     rng, cold = np.random.default_rng(0), []
 
     def sample() -> None:
@@ -100,15 +102,15 @@ def online(config: TrainRun, folder: Path, device: str) -> dict[str, float]:
     return {"update": update, "windows": warm / 1000, "windows_cold": float(np.median(cold)) / 1000}
 
 
-def measure(name: str, method: str, device: str, updates: int, parent: Path | None) -> dict[str, dict[str, float]]:
+def measure(name: str, args: argparse.Namespace, device: str) -> dict[str, dict[str, float]]:
     """One preset."""
-    videos = apply_preset(for_pretraining(PretrainRun(), method), name, "pretrain")
-    agent = apply_preset(for_training(TrainRun(), method), name, "train")
-    with tempfile.TemporaryDirectory(dir=parent) as folder:
+    videos = apply_preset(for_pretraining(PretrainRun(), args.method), name, "pretrain")
+    agent = apply_preset(for_training(TrainRun(), args.method), name, "train")
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         found = {
-            "pretraining": pretraining(videos, Path(folder), device, updates, cold=False),
-            "pretraining_cold": pretraining(videos, Path(folder), device, updates, cold=True),
-            "online": online(agent, Path(folder), device),
+            "pretraining": pretraining(videos, Path(folder), device, args.updates, args.episodes, cold=False),
+            "pretraining_cold": pretraining(videos, Path(folder), device, args.updates, args.episodes, cold=True),
+            "online": online(agent, Path(folder), device, args.episodes),
         }
     for kind, times in found.items():
         print(f"{name:6} {kind:17}" + "".join(f"  {part} {1000 * value:9.1f} ms" for part, value in times.items()), flush=True)
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--updates", type=int, default=20, help="of the stretch of pretraining")
+    parser.add_argument("--episodes", type=int, default=20, help="of 501 rows, in the data set and in the replay")
     parser.add_argument("--folder", type=Path, help="write videos and replay below this folder (the system's temporary one)")
     parser.add_argument("--json", action="store_true", help="one object on the last line")
     parser.add_argument("--out", type=Path, help="write the page of results here")
@@ -156,7 +159,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     try:
         device = prepare(args.device, args.threads)
-        found = {name: measure(name, args.method, device, args.updates, args.folder) for name in args.presets}
+        found = {name: measure(name, args, device) for name in args.presets}
     except DiswmError as error:
         parser.error(str(error))
     if args.out:
