@@ -1,9 +1,9 @@
-"""Our numbers against the release's: ``python benchmarks/parity.py FOLDER``.
+"""Our numbers against the release's: ``python benchmarks/parity.py FOLDER [--precision bfloat16]``.
 
 FOLDER holds weights as the release saves them and, in ``golden.npz``, what its networks and losses give for the inputs
 ``in/*``, every draw replaced by its mean. The weights go through ``diswm import-checkpoint``; sizes, batch and length are
 those of the folder. Prints one line a quantity and exits 1 where one is out of tolerance or was not compared, 2 where the
-folder cannot be used.
+folder cannot be used. With ``--precision bfloat16`` products and convolutions are those of a bfloat16 run, within wider tolerances.
 
 Three conventions differ, and are put right here in plain sight:
 
@@ -15,6 +15,7 @@ Three conventions differ, and are put right here in plain sight:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 import tempfile
@@ -28,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from diswm.agents import Dreamer, LearnerConfig
-from diswm.agents.learner import _TERMS, TermContext
+from diswm.agents.learner import _TERMS, Precision, TermContext
 from diswm.build import load, load_video_model
 from diswm.contract import IMAGE_SHAPE, DiswmError
 from diswm.exchange import import_checkpoint, imported_teacher
@@ -38,7 +39,8 @@ from diswm.objectives import total
 from diswm.objectives.imagine import actor_loss, critic_loss, imagine, lambda_return, path_weights
 from diswm.trainers.progress import console
 
-ACTIVATION, LOSS = 1e-5, 1e-4
+TOLERANCES = {"float32": (1e-5, 1e-4), "bfloat16": (2e-2, 5e-3)}
+"""Of activations; of losses and gradient norms. bfloat16 has 8 bits, half of its last is 0.2%, and a number passes a dozen layers."""
 WEIGHTS = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2, "beta": 0.015, "distill": 0.1}
 VIDEO_WEIGHTS = {"image": 1.0, "dyn": 0.8, "rep": 0.2, "beta": 0.015}
 LEARNER = LearnerConfig(precision="float32", distill_kind="softmax_mean", distill_reduction="batch")
@@ -59,17 +61,19 @@ class Row(NamedTuple):
         return not self.note and self.error <= self.tolerance  # NaN is not
 
 
-def tolerance(key: str) -> float:
-    """Of losses and gradient norms 1e-4, of activations 1e-5."""
-    return LOSS if key.startswith(("loss/", "total/", "behaviour/actor_loss", "behaviour/value_loss")) else ACTIVATION
+def tolerance(key: str, precision: str = "float32") -> float:
+    """What a quantity may differ by, relative to its largest number."""
+    activation, loss = TOLERANCES[precision]
+    return loss if key.startswith(("loss/", "total/", "behaviour/actor_loss", "behaviour/value_loss")) else activation
 
 
-def row(key: str, ours: Tensor, theirs: Tensor) -> Row:
+def row(key: str, ours: Tensor, theirs: Tensor, precision: str = "float32") -> Row:
     """Compare one quantity."""
+    allowed = tolerance(key, precision)
     if ours.shape != theirs.shape:
-        return Row(key, math.inf, tolerance(key), f"shape {tuple(ours.shape)}, theirs {tuple(theirs.shape)}")
+        return Row(key, math.inf, allowed, f"shape {tuple(ours.shape)}, theirs {tuple(theirs.shape)}")
     a, b = ours.double(), theirs.double()
-    return Row(key, float((a - b).abs().max()) / (float(b.abs().max()) or 1.0), tolerance(key))
+    return Row(key, float((a - b).abs().max()) / (float(b.abs().max()) or 1.0), allowed)
 
 
 def read_golden(folder: Path) -> dict[str, Tensor]:
@@ -96,12 +100,14 @@ def check_inputs(folder: Path, golden: dict[str, Tensor], act_dim: int) -> None:
 class Parity:
     """Our agent with the weights of a folder, and pairs of (key, ours) by the keys of golden.npz."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: Precision = "float32") -> None:
+        self.precision = precision
         self.golden = read_golden(folder)
         with tempfile.TemporaryDirectory() as place, console.capture():
             run = import_checkpoint(folder, out=Path(place) / "run")
             found, self.video, teacher = load(run), load_video_model(run), imported_teacher(run)
-        self.agent = Dreamer(found.world.config, found.world.act_dim, LEARNER, found.dreamer, WEIGHTS, seed=0)
+        learner = dataclasses.replace(LEARNER, precision=precision)
+        self.agent = Dreamer(found.world.config, found.world.act_dim, learner, found.dreamer, WEIGHTS, seed=0)
         self.agent.load_networks(found.state_dict()["model"])
         self.world = self.agent.world
         self.extra = 5e-7 * found.world.config.z_dim  # what the release adds to beta_kl
@@ -116,15 +122,17 @@ class Parity:
             "teacher_mean": code.mean.unflatten(0, image.shape[:2]),
             "teacher_logvar": code.logvar.unflatten(0, image.shape[:2]),
         }
-        self.obs = self.world.observe(image, self.data["action"], None)
+        with self.agent.autocast():
+            self.obs = self.world.observe(image, self.data["action"], None)
 
     def table(self) -> list[Row]:
         """A row for each number of the folder, and for each of ours that it lacks."""
-        ours = {key: value.detach() for part in self._parts() for key, value in part}
+        with self.agent.autocast():
+            ours = {key: value.detach() for part in self._parts() for key, value in part}
         theirs = {key: value for key, value in self.golden.items() if not key.startswith(INPUTS)}
-        rows = [row(key, value, theirs[key]) for key, value in ours.items() if key in theirs]
-        rows += [Row(key, math.nan, tolerance(key), "not in golden.npz") for key in ours.keys() - theirs.keys()]
-        return rows + [Row(key, math.nan, tolerance(key), "is not compared") for key in sorted(theirs.keys() - ours.keys())]
+        rows = [row(key, value, theirs[key], self.precision) for key, value in ours.items() if key in theirs]
+        rows += [Row(key, math.nan, tolerance(key, self.precision), "not in golden.npz") for key in ours.keys() - theirs.keys()]
+        return rows + [Row(key, math.nan, tolerance(key, self.precision), "is not compared") for key in sorted(theirs.keys() - ours.keys())]
 
     def _parts(self) -> list[Iterator[tuple[str, Tensor]]]:
         return [self._codes(), self._latents(), self._heads(), self._losses(), self._pretraining(), self._behaviour()]
@@ -171,7 +179,8 @@ class Parity:
         yield "total/loss", loss + WEIGHTS["beta"] * self.extra
         world = self.world
         world.zero_grad()
-        loss.backward(retain_graph=True)
+        with torch.autocast(loss.device.type, enabled=False):  # as an update has it
+            loss.backward(retain_graph=True)
         for name, part in (("encoder", world.encoder), ("decoder", world.decoder), ("rssm", world.rssm), ("reward", world.heads["reward"])):
             yield f"total/grad_norm_{name}", nn.utils.get_total_norm([p.grad for p in part.parameters() if p.grad is not None])
 
@@ -215,8 +224,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table. Returns 0 where all is within tolerance, 1 where not, 2 for a folder that cannot be used."""
     parser = argparse.ArgumentParser(description="Hold our numbers against the release's, quantity by quantity.")
     parser.add_argument("folder", type=Path, help="weights as the release saves them, with golden.npz")
+    parser.add_argument("--precision", choices=sorted(TOLERANCES), default="float32")
+    args = parser.parse_args(argv)
     try:
-        rows = Parity(parser.parse_args(argv).folder).table()
+        rows = Parity(args.folder, args.precision).table()
     except DiswmError as error:
         print(f"parity: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -126,6 +126,24 @@ def test_other_sizes_pass_through_the_same_code(
     assert re.search(r"50 of 50 quantities within tolerance$", table.strip())
 
 
+def check_bfloat16(folder: Path) -> None:
+    """Within the tolerances of its rounding, where it rounds; float32 is kept for what is no product, and for the teacher."""
+    rows = {row.key: row for row in parity.Parity(folder, "bfloat16").table()}
+    assert all(row.ok for row in rows.values()), [row for row in rows.values() if not row.ok]
+    assert rows["encoder/mean"].error > 1e-4, "this was float32"
+    for key in ("teacher/mean", "lambda_return/out"):
+        assert rows[key].error < parity.tolerance(key, "float32")
+
+
+@needs_golden
+def test_bfloat16_gives_the_released_numbers_within_its_rounding() -> None:
+    check_bfloat16(GOLDEN)
+
+
+def test_bfloat16_at_other_sizes(folder: Path) -> None:
+    check_bfloat16(folder)
+
+
 @pytest.mark.parametrize(
     ("key", "factor"),
     [

@@ -345,16 +345,34 @@ def test_restored_after_a_kill_at_any_point(tmp_path, monkeypatch, seed):
             again.close()
 
 
-def test_damage_in_the_middle_of_an_episode_is_found(tmp_path):
+def test_taking_up_a_replay_reads_two_rows_an_episode_however_long(tmp_path, monkeypatch):
+    replay = open_replay(tmp_path, 3000)
+    for number, rows in enumerate((1500, 2, 900)):
+        replay.add(make(number, rows))
+    state = replay.state()
+    replay.close()
+    reads, preadv = [], os.preadv
+    monkeypatch.setattr(
+        os, "preadv", lambda file, buffers, offset: reads.append(offset // replay.bytes_per_row) or preadv(file, buffers, offset)
+    )
+    assert held(restore(tmp_path, state, 3000)) == [0, 1, 2]
+    assert reads == [0, 1499, 1500, 1501, 1502, 2401]
+
+
+def test_damage_behind_the_first_row_is_found_when_it_is_drawn(tmp_path):
     replay = open_replay(tmp_path)
-    for number in range(3):
-        replay.add(make(number, 10))
+    lengths = dict.fromkeys(range(3), 10)
+    for number, rows in lengths.items():
+        replay.add(make(number, rows))
     state = replay.state()
     os.pwrite(replay._records._file, b"\xff" * 16, 15 * replay.bytes_per_row)
     replay.close()
-    again = restore(tmp_path, state)
+    again, rng = restore(tmp_path, state), np.random.default_rng(0)
+    with pytest.warns(UserWarning, match="episode 1 is damaged"):
+        windows = check_windows(again.sample(rng, 200, 3), lengths)
+    assert windows == {(n, s) for n in (0, 2) for s in range(8)}
     assert held(again) == [0, 2]
-    assert (again.dropped_episodes, again.dropped_rows) == (1, 10)
+    assert (again.dropped_episodes, again.dropped_rows, len(again)) == (1, 10, 20)
 
 
 def test_a_file_that_was_cut_loses_only_what_is_gone(tmp_path):

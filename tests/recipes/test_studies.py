@@ -27,7 +27,7 @@ BUDGET = 3_000
 def recipes() -> Iterator[dict[str, ModuleType]]:
     sys.path.insert(0, str(RECIPES))
     try:
-        yield {name: importlib.import_module(name) for name in ("study", "transfer", "ablations", "curves", "keep")}
+        yield {name: importlib.import_module(name) for name in ("study", "transfer", "ablations", "curves", "keep", "precision")}
     finally:
         sys.path.remove(str(RECIPES))
 
@@ -116,6 +116,29 @@ def test_transfer_without_a_reference_or_a_finished_run(tmp_path: Path, recipes:
     assert cells(text, "no_distill")[1:5] == ["0 of 1", "-", "-", "-"]
     assert "- dreamerv2, seed 1: 0 of 3,000 frames" in text
     assert "videos of not recorded" in text
+
+
+def test_precisions_are_compared_seed_by_seed_beside_their_noise(tmp_path: Path, recipes: dict[str, ModuleType]) -> None:
+    for seed, (single, half) in enumerate([(300, 310), (320, 300), (340, 350)]):
+        fake(tmp_path / "s" / "float32" / str(seed), single)
+        fake(tmp_path / "s" / "bfloat16" / str(seed), half)
+    recipes["precision"].report(tmp_path / "s", tmp_path / "r", "recipes/precision.sh")
+    text = (tmp_path / "r" / "precision.md").read_text()
+    # Differences -10, 20 and -10 at the end; half of that in area and on unseen colours. Their mean is 0.
+    assert cells(text, "float32 - bfloat16")[1:] == [
+        "3",
+        "0.0 (-5.0 to 10.0)",
+        "0.0 (-10.0 to 20.0)",
+        "0.0 (-5.0 to 10.0)",
+        "no difference shown",
+    ]
+    assert cells(text, "seeds of float32, largest less smallest")[1:5] == ["3", "20.0", "40.0", "20.0"]
+    assert cells(text, "seeds of bfloat16, largest less smallest")[1:5] == ["3", "25.0", "50.0", "25.0"]
+    assert (tmp_path / "r" / "precision.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "r" / "precision.csv").is_file()
+    shutil.rmtree(tmp_path / "s" / "bfloat16")
+    with pytest.raises(DiswmError, match="has no runs in bfloat16"):
+        recipes["precision"].report(tmp_path / "s", tmp_path / "r", "")
 
 
 def test_a_run_that_was_given_less_is_not_finished(study: Path, recipes: dict[str, ModuleType]) -> None:

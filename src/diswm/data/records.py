@@ -20,11 +20,11 @@ _ROWS_PER_CALL = 512  # two buffers a row, and the kernel takes 1024 buffers a c
 _ROWS_PER_WRITE = 256
 
 
-def draw_windows(rng: np.random.Generator, starts: Array, lengths: Array, batch: int, length: int) -> tuple[Array, Array]:
+def draw_windows(rng: np.random.Generator, lengths: Array, batch: int, length: int) -> tuple[Array, Array]:
     """Draw ``batch`` windows: uniform over the episodes of at least ``length`` rows, then uniform over their starts.
 
-    ``starts`` and ``lengths`` are in rows, one entry an episode. Returns, both (B,) int64, the first row of each window in the
-    store and its offset in the episode. Raises DiswmError where every episode is shorter than the window.
+    ``lengths`` are in rows, one entry an episode. Returns, both (B,) int64, the index of each window's episode in them and the
+    window's first row in the episode. Raises DiswmError where every episode is shorter than the window.
     """
     enough = np.flatnonzero(lengths >= length)
     if not len(enough):
@@ -35,7 +35,7 @@ def draw_windows(rng: np.random.Generator, starts: Array, lengths: Array, batch:
         )
     chosen = enough[rng.integers(len(enough), size=batch)]
     offsets = rng.integers(lengths[chosen] - length + 1)
-    return starts[chosen] + offsets, offsets
+    return chosen, offsets
 
 
 class Records:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import deque
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,23 +24,12 @@ from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
 from diswm.data.disk import make_folder, require_free, write_atomically, write_error
 from diswm.data.episodes import check_episode
 from diswm.data.records import Records, draw_windows
+from diswm.data.ring import Ring, Stored
 
 FORMAT = 1
 RING, LAYOUT = "replay.bin", "replay.json"
 _ADVICE = "Lower --train.replay-rows or --train.replay-gb, or choose a folder on another disk."
 _OWN = {"episode", "row", "image", "action", "reward", "is_terminal", "is_first"}
-
-
-class Stored(NamedTuple):
-    """An episode in the ring: its number, its first row and its rows."""
-
-    id: int
-    start: int
-    length: int
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.length
 
 
 def _head(action_dim: int, extras: Mapping[str, int]) -> list[tuple[Any, ...]]:
@@ -105,11 +94,10 @@ class Replay:
                 f"A replay of {capacity} rows in {disk_bytes} bytes holds nothing: one row takes {row_bytes} bytes. "
                 "Raise --train.replay-rows or --train.replay-gb."
             )
-        self._episodes: deque[Stored] = deque()
+        self._episodes = Ring()
         self._cursor = self._next_id = self._rows = 0
         self.dropped_episodes = self.dropped_rows = 0
-        """What ``restore`` found overwritten."""
-        self._index: tuple[Array, Array] | None = None
+        """What ``restore`` found overwritten, and ``sample`` damaged."""
         there = path.stat().st_blocks * 512 if path.exists() else 0
         require_free(folder, max(self.capacity * row_bytes - there, 0), f"A replay of {self.capacity} rows", _ADVICE)
         self._records = Records(path, self.image_shape, _head(action_dim, self.extras))
@@ -156,7 +144,7 @@ class Replay:
             self._remove(old)
         self._episodes.append(Stored(self._next_id, start, rows))
         self._cursor, self._next_id = start + rows, self._next_id + 1
-        self._rows, self._index = self._rows + rows, None
+        self._rows += rows
         return self._next_id - 1
 
     def _in_the_way(self, old: Stored, start: int, rows: int) -> bool:
@@ -179,7 +167,7 @@ class Replay:
 
     def _remove(self, old: Stored) -> None:
         self._episodes.remove(old)
-        self._rows, self._index = self._rows - old.length, None
+        self._rows -= old.length
 
     def _drop_damaged(self, candidates: Sequence[Stored]) -> None:
         for old in candidates:
@@ -187,8 +175,13 @@ class Replay:
                 self._remove(old)
 
     def _intact(self, old: Stored) -> bool:
-        head = self._records.read_heads(old.start, old.length)
-        return bool((head["episode"] == old.id).all() and (head["row"] == np.arange(old.length)).all())
+        """Whether nothing was written over it: rows are written in ascending order, and no writing begins in the middle of an
+        episode that is held, so that it would have taken the first row. The last row tells of a file that was cut."""
+        for row in (0, old.length - 1):
+            head = self._records.read_heads(old.start + row, 1)
+            if (head["episode"][0], head["row"][0]) != (old.id, row):
+                return False
+        return True
 
     # ------------------------------------------------------------ sampling
 
@@ -197,20 +190,27 @@ class Replay:
 
         Shorter episodes are kept and never drawn. image (B, T, H, W, C) uint8, action (B, T, A) float32, reward (B, T)
         float32, is_first and is_terminal (B, T) bool, extras (B, T, k) float32, all contiguous and the caller's own.
-        Raises DiswmError where no episode is long enough.
+        Episodes that turn out to be damaged are dropped, with a warning, and all windows are drawn anew. Raises DiswmError where no
+        episode is long enough.
         """
-        starts, offsets = draw_windows(rng, *self._table(), batch, length)
-        head, image = self._records.read(starts, length)
+        while True:
+            chosen, offsets = draw_windows(rng, self._episodes.lengths, batch, length)
+            head, image = self._records.read(self._episodes.starts[chosen] + offsets, length)
+            rows = offsets[:, None] + np.arange(length)
+            whole = ((head["episode"] == self._episodes.ids[chosen, None]) & (head["row"] == rows)).all(1)
+            if whole.all():
+                break
+            self._drop([old for index, old in enumerate(self._episodes) if index in chosen[~whole]])
         batch_out = {name: np.ascontiguousarray(head[name]) for name in ("action", "reward", "is_terminal", *self.extras)}
         is_first = np.zeros((batch, length), bool)
         is_first[:, 0] = offsets == 0
         return {"image": image, "is_first": is_first, **batch_out}
 
-    def _table(self) -> tuple[Array, Array]:
-        if self._index is None:
-            table = np.array(self._episodes, np.int64).reshape(-1, 3)
-            self._index = table[:, 1].copy(), table[:, 2].copy()
-        return self._index
+    def _drop(self, damaged: Sequence[Stored]) -> None:
+        for old in damaged:
+            warnings.warn(f"{self.folder}: episode {old.id} is damaged, as by a power cut, and is left out from now on", stacklevel=3)
+            self._remove(old)
+            self.dropped_episodes, self.dropped_rows = self.dropped_episodes + 1, self.dropped_rows + old.length
 
     # ------------------------------------------------------------ resuming
 
@@ -244,8 +244,9 @@ class Replay:
         """Take up the replay of ``folder`` as it was at ``state``.
 
         A run that was killed may have written on after that state. Every row carries the number of its episode, so the
-        episodes that were overwritten, even in part, are found and dropped (``dropped_episodes``, ``dropped_rows``). That
-        is exact for a killed process; after a power cut a damaged frame behind an intact row head would go unseen.
+        episodes that were overwritten, even in part, are found by their first rows and dropped (``dropped_episodes``,
+        ``dropped_rows``), however many rows there are. That is exact for a killed process. After a power cut rows may have come to
+        the disk in any order: the others show when they are drawn, but a damaged frame behind an intact row head would go unseen.
         Raises DiswmError where the file has other columns or another capacity than asked for, or is missing.
         """
         self = cls.__new__(cls)
@@ -259,7 +260,7 @@ class Replay:
         for name, found in (("file", on_disk), ("checkpoint", state)):
             self._check_layout(name, found)
         self._cursor, self._next_id = int(state["cursor"]), int(state["next_id"])
-        self._episodes = deque(Stored(*(int(n) for n in entry)) for entry in state["episodes"])
+        self._episodes = Ring(state["episodes"])
         self._rows = held = sum(old.length for old in self._episodes)
         count = len(self._episodes)
         self._drop_damaged(list(self._episodes))

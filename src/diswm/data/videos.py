@@ -117,7 +117,7 @@ class Videos:
             names = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:3])
             warnings.warn(f"left out {len(self.skipped)} video file(s) that cannot be used: {names}", stacklevel=2)
         if max(self._lengths) < length:
-            draw_windows(np.random.default_rng(0), *self._table, 1, length)  # raises, in the words that sampling would use
+            draw_windows(np.random.default_rng(0), self._table[1], 1, length)  # raises, in the words that sampling would use
 
     # ------------------------------------------------------------ facts
 
@@ -264,7 +264,8 @@ class Videos:
         ``length`` is that of the data set unless given. Raises DiswmError where no episode is long enough.
         """
         length = self.length if length is None else length
-        starts, offsets = draw_windows(rng, *self._table, batch, length)
+        chosen, offsets = draw_windows(rng, self._table[1], batch, length)
+        starts = self._table[0][chosen] + offsets
         is_first = np.zeros((batch, length), bool)
         is_first[:, 0] = offsets == 0
         out = {"image": self._frames.windows(starts, length), "is_first": is_first}

@@ -1,0 +1,26 @@
+"""The benchmark of waiting writes its page, and its parts add up. Times are not tested."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_page_has_a_row_for_each_preset(tmp_path: Path) -> None:
+    out = tmp_path / "page.md"
+    flags = ["--presets", "tiny", "--threads=1", "--updates=2", "--episodes=2", "--json", f"--folder={tmp_path}", f"--out={out}"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "waiting.py"), *flags]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    found = json.loads(done.stdout.splitlines()[-1])["tiny"]
+    for kind in ("pretraining", "pretraining_cold"):
+        assert 0 < found[kind]["updates"] + found[kind]["windows"] < found[kind]["all"]
+    assert min(found["online"].values()) > 0
+    rows = [line for line in out.read_text().splitlines() if line.startswith("| tiny | ")]
+    share = found["pretraining"]["updates"] / found["pretraining"]["all"]
+    assert [row.count(" | ") for row in rows] == [4, 5]
+    assert rows[0].split(" | ")[1] == f"{share:.2%}"
+    assert [path.name for path in tmp_path.iterdir()] == ["page.md"], "what was written is gone"
