@@ -43,7 +43,7 @@ _ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = (
     *("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
     *("wandb", "threads", "eval.workers", "out", "probe.every", "probe.points", "probe.factors", "probe.share", "probe.optional"),
-    *("teacher", "videos"),
+    *("teacher", "videos", "learner.graph"),
 )
 """Settings that a resumed run may change; all others make another run. Teacher and videos may have moved: what they hold is compared."""
 LATER: dict[str, Any] = {
