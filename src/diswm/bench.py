@@ -191,7 +191,8 @@ def update_seconds(agent: Dreamer, batch: Mapping[str, torch.Tensor]) -> float:
     """One update on a staged batch, its way to the device included, once all is warm and recorded."""
     for _ in range(WARM + 1 if agent.runner.tape else 1):
         agent.update(batch, steps=1, updates=1)
-    return float(np.median(seconds_of(lambda: agent.update(batch, steps=1, updates=1), agent.device)))
+    repeats = 50 if agent.device.type == "cuda" else REPEATS
+    return float(np.median(seconds_of(lambda: agent.update(batch, steps=1, updates=1), agent.device, repeats)))
 
 
 def acting_seconds(config: TrainRun, device: str) -> float:

@@ -72,7 +72,8 @@ class Tape:
         except RuntimeError as error:
             fresh = torch.Generator(self.device)
             fresh.set_state(state)
-            raise CaptureFailed(str(error).splitlines()[0], fresh) from error
+            first = error.__context__ if isinstance(error.__context__, RuntimeError) else error  # the end of a recording complains too
+            raise CaptureFailed(str(first).splitlines()[0], fresh) from error
 
         def replay() -> dict[str, Tensor]:
             graph.replay()
