@@ -7,6 +7,7 @@
 #                                    FRAMES=50000      a stretch of each run alone; what the table makes of it for the whole is marked
 #                                    and VIDEO_FRAMES, UPDATES, PRESET, TRAIN_FLAGS, VIDEO_FLAGS and RESULTS of recipes/study.sh
 #
+# Processes take turns on a GPU unless NVIDIA's multi-process service runs (nvidia-cuda-mps-control -d).
 # A stretch takes 20,000 frames of videos and 2,000 updates of the video model unless told otherwise.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

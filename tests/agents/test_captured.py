@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small as runs
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from diswm import api
 from diswm.agents import Dreamer, LearnerConfig, WorldLearner
 from diswm.agents.captured import WARM, Captured, CaptureFailed, Function, Readings, Replay, check_graph
-from diswm.config import PretrainRun, TrainRun, merge
+from diswm.config import PretrainRun, merge
 from diswm.contract import DiswmError
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -192,7 +193,7 @@ def test_a_graph_needs_a_gpu(tmp_path) -> None:
         check_graph(graph, "cpu")  # type: ignore[arg-type]
     check_graph("on", "cuda:1")
     with pytest.raises(DiswmError, match=r"learner\.graph=on .* cpu\. Leave it at auto"):
-        api.train(merge(TrainRun(), {"learner.graph": "on", "device": "cpu", "method": "no_distill", "out": str(tmp_path / "run")}))
+        api.train(runs.train_config(tmp_path / "run", learner__graph="on"))
     with pytest.raises(DiswmError, match=r"auto, on, off are possible"):
         merge(PretrainRun(), {"learner.graph": "yes"})
     assert not (tmp_path / "run").exists()
