@@ -17,7 +17,6 @@ import torch
 
 from diswm import envs
 from diswm.agents import Dreamer
-from diswm.agents.learner import to_tensors
 from diswm.build import checkpoint
 from diswm.config import TrainRun, from_dict
 from diswm.contract import DiswmError
@@ -37,7 +36,7 @@ def learn(agent: Dreamer, replay: Replay, config: TrainRun, updates: int) -> Non
     """Behaviour alone, as `Dreamer.update` learns it."""
     rng = np.random.default_rng(0)
     for update in range(updates):
-        data = to_tensors(replay.sample(rng, config.train.batch, config.train.length), agent.device)
+        data = agent.stage(replay.sample(rng, config.train.batch, config.train.length))
         with torch.no_grad(), agent.autocast():
             post = agent.world.observe(data["image"], data["action"], agent.generator).post
         if update % config.dreamer.slow_every == 0:

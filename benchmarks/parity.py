@@ -166,7 +166,7 @@ class Parity:
         yield "actor/log_prob_of_in_action", -(normal_nll(action / std, mean / std) + std.log()).sum(-1)
 
     def _losses(self) -> Iterator[tuple[str, Tensor]]:
-        context = TermContext(self.agent, self.data, self.obs, 0)
+        context = TermContext(self.agent, self.data, self.obs)
         terms = {name: _TERMS[name](context) for name in WEIGHTS}
         post, prior = self.obs.post, self.obs.prior
         yield "loss/kl_value", normal_kl(post.mean, post.std, prior.mean, prior.std)
@@ -190,7 +190,7 @@ class Parity:
         for side in ("post", "prior"):
             for part in ("mean", "std", "deter"):
                 yield f"rssm_action_free/{side}_{part}", getattr(getattr(obs, side), part)
-        context = TermContext(self.agent, self.data, obs, 0)
+        context = TermContext(self.agent, self.data, obs)
         context.world = self.video
         terms = {name: _TERMS[name](context) for name in VIDEO_WEIGHTS}
         yield "loss/kl_action_free", 0.8 * terms["dyn"].mean() + 0.2 * terms["rep"].mean()

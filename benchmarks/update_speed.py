@@ -1,8 +1,9 @@
 """Seconds of one update, at the paper's sizes unless told otherwise: ``python benchmarks/update_speed.py [--device cuda] [--json]``.
 
-In float32 and, where the machine has units for it, in bfloat16; the FLOPs of its products and convolutions; the share of what the
-machine gives on those very shapes, measured in the same run; sampling, acting and peak memory. ``--sweep`` adds how the time grows with
-batch x length, code size and number of actions (each doubled), on one line each. With ``--json`` the last line is one object.
+In float32 and, where the machine has units for it, in bfloat16, on a GPU from a CUDA graph and beside it launched piece by piece; the FLOPs
+of its products and convolutions; the share of what the machine gives on those very shapes, measured in the same run; sampling, acting and
+peak memory. ``--sweep`` adds how the time grows with batch x length, code size and number of actions (each doubled), on one line each.
+With ``--json`` the last line is one object.
 
 The page of results: ``python benchmarks/update_speed.py --sweep --out results/speed.md``; ``--released SECONDS`` adds how many times
 faster it is than an update of the authors' release that was timed beside it on the same machine.
@@ -18,6 +19,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from diswm import bench
 from diswm.config import TrainRun, merge
@@ -44,11 +47,15 @@ def sweep(config: TrainRun, device: str) -> dict[str, float]:
 def rows(found: Mapping[str, Any], released: float | None, every: int) -> Iterator[tuple[str, str]]:
     """What was measured, and the value."""
     chosen = found["update_seconds_bfloat16"] or found["update_seconds_float32"]
+    gpu = found["gpu"]
+    hidden = chosen if gpu else 0.0  # windows are drawn while a GPU works
     for name in ("bfloat16", "float32"):
         if seconds := found[f"update_seconds_{name}"]:
             times = f", {released / seconds:.2f} times the release ({released:.2f} s)" if released else ""
-            yield f"update, {name}", f"{seconds:.3f} s{times}"
-            yield f"share of the limit, {name}", f"{found[f'share_of_limit_{name}']:.0%} of {found[f'limit_seconds_{name}']:.3f} s"
+            yield f"update, {name}", f"{_seconds(seconds, gpu)}{times}"
+            if eager := found.get(f"eager_seconds_{name}"):
+                yield f"the same without a CUDA graph, {name}", f"{_seconds(eager, gpu)}, {eager / seconds:.1f} times as long"
+            yield f"share of the limit, {name}", f"{found[f'share_of_limit_{name}']:.0%} of {_seconds(found[f'limit_seconds_{name}'], gpu)}"
     yield "arithmetic of an update", f"{found['flop'] / 1e9:,.0f} GFLOP"
     yield (
         "windows of a batch from the replay",
@@ -59,11 +66,17 @@ def rows(found: Mapping[str, Any], released: float | None, every: int) -> Iterat
         yield "environment, one agent step with its picture", f"{1e3 * found['env_seconds']:.2f} ms"
     yield (
         f"of the time between two updates ({every} steps), in updates",
-        f"{chosen / (chosen + every * _beside(found) + found['sampling_seconds']):.0%}",
+        f"{chosen / (chosen + every * _beside(found) + max(found['sampling_seconds'] - hidden, 0)):.0%}",
     )
     for name, ratio in found.get("growth_when_doubled", {}).items():
         yield f"twice the {name}", f"{ratio:.2f} times the time"
     yield "peak memory of this benchmark", f"{found['peak_rss_bytes'] / 2**30:.2f} GiB"
+    if gpu:
+        yield "of the GPU", f"{found['peak_gpu_bytes'] / 2**30:.2f} GiB"
+
+
+def _seconds(seconds: float, gpu: bool) -> str:
+    return f"{1e3 * seconds:.2f} ms" if gpu else f"{seconds:.3f} s"
 
 
 def _beside(found: Mapping[str, Any]) -> float:
@@ -74,7 +87,7 @@ def _beside(found: Mapping[str, Any]) -> float:
 def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, load: float) -> str:
     """The page of results."""
     here = machine()
-    device = f"{here['device']}, " if args.device == "cuda" else ""
+    device = f"{here['device']}, " if found["gpu"] else ""
     where = f"{here['machine']}, {device}{here['threads']} threads, torch {here['torch']}"
     words = [word for word in sys.argv[1:] if word != args.note and not word.startswith("--note")]
     command = " ".join(["python benchmarks/update_speed.py", *words])
@@ -112,6 +125,8 @@ def main() -> None:
     load = os.getloadavg()[0]
     found = bench.bench(config, device)
     found["peak_rss_bytes"] = peak_rss_bytes()
+    if found["gpu"]:
+        found["peak_gpu_bytes"] = torch.cuda.max_memory_reserved()
     print("\n".join(bench.lines(found, config)))
     print(f"peak memory        {found['peak_rss_bytes'] / 2**30:9.2f} GiB")
     if args.sweep:

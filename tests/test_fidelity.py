@@ -104,6 +104,7 @@ def test_settings_are_those_of_the_page(row: Row) -> None:
 ELSEWHERE = {"method", "ablate", "teacher", "out", "seed", "device", "threads", "wandb", "env.task", "eval.at_once", "videos"} | {
     "start",
     "eval.workers",
+    "learner.graph",
     *("probe.every", "probe.points", "probe.factors", "probe.share", "probe.optional"),  # they watch a run and change nothing of it
 }
 

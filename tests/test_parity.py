@@ -82,7 +82,7 @@ def check_update(folder: Path) -> None:
     agent, golden = found.agent, found.golden
     agent.world.noise = lambda generator, *shape: torch.zeros(shape)
     behaviour = agent.update_behaviour(found.obs.post)
-    world = agent.update_world(found.data, 0)[1]
+    world = agent.update_world(found.data)[1]
     norms = [float(golden[f"total/grad_norm_{part}"]) for part in ("encoder", "decoder", "rssm", "reward")]
     expected = {
         "loss/total": float(golden["total/loss"]),

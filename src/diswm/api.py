@@ -15,6 +15,7 @@ import torch
 from diswm import envs
 from diswm.ablations import check_record, check_teacher_record, method_of, teacher_note
 from diswm.agents import Dreamer, WorldLearner
+from diswm.agents.captured import check_graph
 from diswm.build import (
     check_same_teacher,
     check_same_videos,
@@ -66,6 +67,7 @@ def pretrain(config: PretrainRun) -> bool:
     if not config.videos:
         raise DiswmError("There are no videos to learn from: name folders with --videos, or collect some with `diswm collect`.")
     device = prepare(config.device, config.threads)
+    check_graph(config.learner.graph, device)
     check_folder(config.out, "pretrain", to_dict(config))
     c = config.pretrain
     videos = _videos(config.videos, length=c.length, cache=config.out.parent / "cache", ram_bytes=int(c.ram_gb * 2**30))
@@ -120,6 +122,7 @@ def train(config: TrainRun) -> bool:
     check_unseen(config)
     config = _with_ends(config)
     device = prepare(config.device, config.threads)
+    check_graph(config.learner.graph, device)
     check_folder(config.out, "train", to_dict(config))
     check_budget(config)
     if config.teacher and not chosen.teacher:
@@ -278,6 +281,7 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
 def _say(run: Run, learner: WorldLearner) -> None:
     count = sum(param.numel() for param in learner.world.parameters()) / 1e6
     how = f"{learner.device}, {str(learner.dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads"
+    how += ", CUDA graphs" if learner.runner.tape else ""
     console.print(f"{run.folder}: world model of {count:.2f}M parameters on {how}")
 
 

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from diswm import envs
 from diswm.agents import Dreamer
+from diswm.agents.captured import WARM, Graph, stage
 from diswm.agents.learner import Precision, resolve_precision
 from diswm.config import TrainRun
 from diswm.contract import Batch, DiswmError
@@ -39,6 +40,8 @@ class Speed:
     """Of the products and convolutions of one update."""
     limit: float
     """Seconds that those take one by one, each at the best rate that this machine gives on its very shape."""
+    eager: float | None = None
+    """Seconds of an update that is launched piece by piece, where ``update`` is of one replayed from a CUDA graph."""
 
     @property
     def share(self) -> float:
@@ -102,6 +105,24 @@ def seconds_of(call: Callable[[], object], device: torch.device, repeats: int = 
     return times[1:]
 
 
+def kernel_seconds(call: Callable[[], object], repeats: int = REPEATS, times: int = 10) -> float:
+    """The least time that a GPU needs for a call, by its own clock: of calls in a row from a recording, so that no launch is measured."""
+    call()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(times):
+            call()
+    best = math.inf
+    for _ in range(repeats):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        best = min(best, start.elapsed_time(end) / 1e3 / times)
+    return best
+
+
 def best_seconds(call: Call, device: torch.device) -> float:
     """The least time of this product or convolution alone, over the ways that PyTorch has of making it."""
     made = [torch.randn(shape, device=device).to(call.dtype) for shape in call.shapes]
@@ -121,7 +142,7 @@ def best_seconds(call: Call, device: torch.device) -> float:
             bias = [laid[2].shape[0]]
             ways = [lambda: torch.ops.aten.convolution_backward(*laid, bias, stride, padding, (1, 1), False, (0, 0), 1, list(last))]
     with torch.no_grad():
-        return min(min(seconds_of(way, device)) for way in ways)
+        return min(kernel_seconds(way) if device.type == "cuda" else min(seconds_of(way, device)) for way in ways)
 
 
 def random_batch(config: TrainRun, rng: np.random.Generator, actions: int = ACTIONS) -> Batch:
@@ -139,37 +160,52 @@ def random_batch(config: TrainRun, rng: np.random.Generator, actions: int = ACTI
     return batch
 
 
-def build(config: TrainRun, device: str, precision: Precision, actions: int = ACTIONS) -> Dreamer:
+def build(config: TrainRun, device: str, precision: Precision, actions: int = ACTIONS, graph: Graph = "off") -> Dreamer:
     """The agent of this config, with first weights."""
-    learner = dataclasses.replace(config.learner, precision=precision)
+    learner = dataclasses.replace(config.learner, precision=precision, graph=graph)
     return Dreamer(config.model, actions, learner, config.dreamer, config.weights, config.anneal, seed=0, device=device)
 
 
 def update_speed(config: TrainRun, device: str, precision: Precision, *, limit: bool = True, actions: int = ACTIONS) -> Speed:
-    """Time one update of this config on noise; with ``limit`` also its products and convolutions one by one."""
-    agent, batch = build(config, device, precision, actions), random_batch(config, np.random.default_rng(0), actions)
+    """Time one update of this config on noise, on a GPU both from a CUDA graph and launched piece by piece.
 
-    def update() -> None:
-        agent.update(batch, steps=1, updates=1)
-
-    update()
-    taken = float(np.median(seconds_of(update, agent.device)))
+    With ``limit`` also its products and convolutions one by one.
+    """
+    agent = build(config, device, precision, actions)
+    batch = agent.stage(random_batch(config, np.random.default_rng(0), actions))
+    taken = update_seconds(agent, batch)
+    eager = None
+    if agent.device.type == "cuda" and config.learner.graph != "off":
+        recorded = build(config, device, precision, actions, config.learner.graph)
+        again = update_seconds(recorded, batch)
+        if recorded.runner.tape:  # else that is said, and both are the same
+            taken, eager = again, taken
     with Recorder() as recorder:
-        update()
+        agent.update(batch, steps=1, updates=1)
     flop = sum(call.flop * count for call, count in recorder.calls.items())
     best = sum(best_seconds(call, agent.device) * count for call, count in recorder.calls.items()) if limit else math.nan
-    return Speed(str(agent.dtype).removeprefix("torch."), taken, flop, best)
+    return Speed(str(agent.dtype).removeprefix("torch."), taken, flop, best, eager)
+
+
+def update_seconds(agent: Dreamer, batch: Mapping[str, torch.Tensor]) -> float:
+    """One update on a staged batch, its way to the device included, once all is warm and recorded."""
+    for _ in range(WARM + 1 if agent.runner.tape else 1):
+        agent.update(batch, steps=1, updates=1)
+    repeats = 50 if agent.device.type == "cuda" else REPEATS
+    return float(np.median(seconds_of(lambda: agent.update(batch, steps=1, updates=1), agent.device, repeats)))
 
 
 def acting_seconds(config: TrainRun, device: str) -> float:
     """One action of one environment, without its picture."""
-    agent, image = build(config, device, config.learner.precision), np.zeros((1, 64, 64, 3), np.uint8)
-    state = agent.policy(image, np.ones(1, bool), None, sample=True)[1]
+    agent = build(config, device, config.learner.precision, graph=config.learner.graph)
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    for _ in range(WARM + 1):
+        state = agent.policy(image, np.ones(1, bool), None, sample=True)[1]
     return float(np.median(seconds_of(lambda: agent.policy(image, np.zeros(1, bool), state, sample=True), agent.device, 100)))
 
 
-def sampling_seconds(config: TrainRun, rows: int = 5_000) -> float:
-    """One batch of windows from a replay of so many rows."""
+def sampling_seconds(config: TrainRun, device: str, rows: int = 5_000) -> float:
+    """One batch of windows from a replay of so many rows, made ready for the device."""
     rng, length = np.random.default_rng(0), max(500, config.train.length)
     extras = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
     episode = {
@@ -183,7 +219,8 @@ def sampling_seconds(config: TrainRun, rows: int = 5_000) -> float:
         replay = Replay(Path(folder), capacity=rows, action_dim=ACTIONS, extras=extras)
         for _ in range(rows // length):
             replay.add(episode)
-        times = seconds_of(lambda: replay.sample(rng, config.train.batch, config.train.length), torch.device("cpu"), 50)
+        there, t = torch.device(device), config.train
+        times = seconds_of(lambda: stage(replay.sample(rng, t.batch, t.length), there), torch.device("cpu"), 50)
         replay.close()
     return float(np.median(times))
 
@@ -210,11 +247,13 @@ def bench(config: TrainRun | None = None, device: str = "cpu") -> dict[str, Any]
     config = config or TrainRun()
     lower = resolve_precision("auto", torch.device(device)) == torch.bfloat16
     speeds = {name: update_speed(config, device, name) for name in ("float32", "bfloat16") if name == "float32" or lower}  # type: ignore[arg-type]
-    found: dict[str, Any] = {f"update_seconds_{name}": None for name in ("float32", "bfloat16")}
+    found: dict[str, Any] = {"gpu": torch.device(device).type == "cuda"}
+    found |= {f"update_seconds_{name}": None for name in ("float32", "bfloat16")}
     for name, speed in speeds.items():
         found |= {f"update_seconds_{name}": speed.update, f"limit_seconds_{name}": speed.limit, f"share_of_limit_{name}": speed.share}
+        found |= {f"eager_seconds_{name}": speed.eager} if speed.eager else {}
         found["flop"] = speed.flop
-    found |= {"acting_seconds": acting_seconds(config, device), "sampling_seconds": sampling_seconds(config)}
+    found |= {"acting_seconds": acting_seconds(config, device), "sampling_seconds": sampling_seconds(config, device)}
     try:
         found["env_seconds"] = env_seconds(config)
     except DiswmError as error:
@@ -232,10 +271,13 @@ def lines(found: Mapping[str, Any], config: TrainRun) -> Iterator[str]:
             continue
         rate, share = found["flop"] / seconds / 1e9, found[f"share_of_limit_{name}"]
         yield f"update, {name:9} {1e3 * seconds:9.1f} ms   {rate:7,.0f} GFLOP/s, {share:.0%} of what this machine gives on these shapes"
+        if eager := found.get(f"eager_seconds_{name}"):
+            yield f"  without a graph  {1e3 * eager:9.1f} ms"
     chosen = found["update_seconds_bfloat16"] or found["update_seconds_float32"]
     step = {
         "updates": chosen / t.update_every,
-        "windows": found["sampling_seconds"] / t.update_every,
+        # On a GPU windows are drawn while it works: what counts is what an update does not hide.
+        "windows": max(found["sampling_seconds"] - (chosen if found["gpu"] else 0.0), 0.0) / t.update_every,
         "acting": found["acting_seconds"],
         "environment": found["env_seconds"] or 0.0,
     }

@@ -23,6 +23,8 @@ def prepare(device: str, threads: int = 0) -> str:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DiswmError(f"The device '{device}' cannot be used ({str(error).splitlines()[0]}). Choose auto, cpu or cuda.") from error
+    if torch.device(device).index is not None and torch.device(device).type == "cuda":
+        torch.cuda.set_device(device)  # streams, events and names are then of this one
     return device
 
 

@@ -54,9 +54,9 @@ def test_first_weights_do_not_depend_on_the_kind(kind: DisentangleKind, make, we
     assert {name.partition(".")[0] for name in other.keys() - default.keys()} == ({"discriminator"} if kind == "factor_vae" else set())
 
 
-def context_of(agent: WorldLearner, data: dict[str, Any], time: int = 0) -> TermContext:
+def context_of(agent: WorldLearner, data: dict[str, Any]) -> TermContext:
     tensors = {name: torch.from_numpy(value) for name, value in data.items()}
-    return TermContext(agent, tensors, agent.world.observe(tensors["image"], tensors["action"], agent.generator), time)
+    return TermContext(agent, tensors, agent.world.observe(tensors["image"], tensors["action"], agent.generator))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])

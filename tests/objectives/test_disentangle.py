@@ -30,7 +30,7 @@ B, T, E = 3, 4, 5
 KINDS = get_args(DisentangleKind)
 
 
-def codes(seed: int = 0, time: int = 0) -> Codes:
+def codes(seed: int = 0, capacity: float = 0.0) -> Codes:
     generator = torch.Generator().manual_seed(seed)
     mean, logvar = torch.randn(2, B, T, E, generator=generator).unbind()
     mean.requires_grad_()
@@ -41,7 +41,7 @@ def codes(seed: int = 0, time: int = 0) -> Codes:
         flat, spread = mean.flatten(0, 1), logvar.flatten(0, 1)
         return Draw(flat, spread, flat + torch.exp(0.5 * spread) * noise)
 
-    return Codes(mean, logvar, draw, lambda sample: sample.square().sum(-1), time)
+    return Codes(mean, logvar, draw, lambda sample: sample.square().sum(-1), capacity)
 
 
 def refuse(*_: Any) -> Any:
@@ -95,17 +95,17 @@ def test_gradients_reach_the_mean_and_the_variance(kind: DisentangleKind) -> Non
 
 
 def test_annealed_capacity_by_hand() -> None:
-    """Means 1, variances 1: KL = 5 x 0.5 = 2.5 nats a frame. At half the time C = 10 / 2 = 5: 20 |2.5 - 5| = 50."""
-    given = Codes(torch.ones(B, T, E), torch.zeros(B, T, E), refuse, refuse, 50)
-    assert disentangle_term("annealed_capacity", capacity=10, capacity_over=100)(given).tolist() == [[50.0] * T] * B
+    """Means 1, variances 1: KL = 5 x 0.5 = 2.5 nats a frame. With C = 5: 20 |2.5 - 5| = 50."""
+    given = Codes(torch.ones(B, T, E), torch.zeros(B, T, E), refuse, refuse, 5.0)
+    assert disentangle_term("annealed_capacity")(given).tolist() == [[50.0] * T] * B
 
 
 def test_the_gap_is_of_the_mean_kl() -> None:
     """One frame at 5 and one at 0 nats have the capacity 2.5 between them."""
     mean = torch.zeros(1, 2, 1)
     mean[0, 0] = math.sqrt(10)  # 0.5 x 10 = 5 nats
-    given = Codes(mean, torch.zeros(1, 2, 1), refuse, refuse, 10**9)
-    assert float(disentangle_term("annealed_capacity", capacity=2.5)(given).max()) == pytest.approx(0, abs=1e-4)
+    given = Codes(mean, torch.zeros(1, 2, 1), refuse, refuse, 2.5)
+    assert float(disentangle_term("annealed_capacity")(given).max()) == pytest.approx(0, abs=1e-4)
 
 
 def test_capacity_grows_in_a_straight_line() -> None:

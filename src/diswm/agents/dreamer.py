@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diswm.agents.learner import LearnerConfig, Optimiser, WorldLearner, to_tensors
-from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
+from diswm.agents.learner import LearnerConfig, WorldLearner
+from diswm.agents.optimiser import Optimiser
+from diswm.contract import IMAGE_SHAPE, Array, DiswmError
 from diswm.model.heads import Actor, AnyActor, OneHotActor, ScalarHead
 from diswm.model.rssm import Latent
 from diswm.model.world import ModelConfig
@@ -114,29 +115,37 @@ class Dreamer(WorldLearner):
 
         With ``sample`` code, latent and action are drawn (training); without, they are means (evaluation).
         """
-        frames = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        count = len(frames)
+        frames = torch.from_numpy(np.ascontiguousarray(image))
         if state is None:
+            count = len(frames)
             state = PolicyState(self.world.rssm.initial(count), torch.zeros(count, self.world.act_dim, device=self.device))
-        keep = torch.from_numpy(~np.asarray(is_first, bool)).to(self.device)[:, None]
-        latent = state.latent.map(lambda part: part * keep)
-        generator = self.generator if sample else None  # evaluation leaves the training noise as it was
-        latent = self.world.step(frames, state.action * keep, latent, generator)
-        action, _ = self.actor.act(latent.feature, self.world.noise(generator, count, self.world.act_dim))
-        return action.cpu().numpy(), PolicyState(latent, action)
+        keep = torch.from_numpy(~np.asarray(is_first, bool))
+        given = {"image": frames, "keep": keep, "action": state.action, **state.latent._asdict()}
+        found = self.runner(self.draw_action, given) if sample else self._action(self.runner.there(given), None)
+        action = found.pop("action")
+        return action.cpu().numpy(), PolicyState(Latent(**found), action)
+
+    def draw_action(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One step of acting with samples, as work of the device alone: what `policy` gives, from frames, state and what of it to keep."""
+        return self._action(given, self.generator)
+
+    def _action(self, given: dict[str, Tensor], generator: torch.Generator | None) -> dict[str, Tensor]:
+        keep = given["keep"][:, None]
+        latent = Latent(*(given[name] * keep for name in Latent._fields))
+        latent = self.world.step(given["image"], given["action"] * keep, latent, generator)
+        action, _ = self.actor.act(latent.feature, self.world.noise(generator, len(keep), self.world.act_dim))
+        return {"action": action, **latent._asdict()}
 
     # ---- learning
 
-    def update(self, batch: Batch, *, steps: int = 0, updates: int = 0) -> dict[str, Tensor | float]:
-        """World model, then actor, then critic, on one batch."""
-        obs, metrics = self.update_world(to_tensors(batch, self.device), steps)
+    def _before(self, updates: int) -> None:
         if updates % self.dreamer.slow_every == 0:
             self.slow_critic.load_state_dict(self.critic.state_dict())
-        if metrics["skipped"]:
-            return metrics
-        behaviour = self.update_behaviour(obs.post)
-        behaviour["skipped"] = max(float(metrics["skipped"]), float(behaviour["skipped"]))
-        return metrics | behaviour
+
+    def compute(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """World model, then actor, then critic; where the first refuses its step, so do the others."""
+        obs, metrics = self.update_world(data)
+        return metrics | self.update_behaviour(obs.post, metrics["skipped"] == 0)
 
     def _starts(self, post: Latent) -> Latent:
         flat = post.map(lambda part: part.detach().flatten(0, 1))
@@ -145,8 +154,11 @@ class Dreamer(WorldLearner):
         chosen = torch.randperm(len(flat.stoch), generator=self.generator, device=self.device)[: self.dreamer.starts]
         return flat.map(lambda part: part[chosen])
 
-    def update_behaviour(self, post: Latent) -> dict[str, Tensor | float]:
-        """One step of the actor, then of the critic, in imagination from posterior states (B, T, ...); the world model stays as it is."""
+    def update_behaviour(self, post: Latent, allowed: Tensor | None = None) -> dict[str, Tensor]:
+        """One step of the actor, then of the critic, in imagination from posterior states (B, T, ...); the world model stays as it is.
+
+        No step is taken where ``allowed`` is False.
+        """
         c, start = self.dreamer, self._starts(post)
         with self.autocast():
             path = self.dream(start)
@@ -157,8 +169,8 @@ class Dreamer(WorldLearner):
             weight = path_weights(discount)[:-1]
             loss = actor_loss(returns, path.entropy, weight, c.entropy)
             value_loss = critic_loss(self.critic(path.feature[:-1].detach()), returns, weight)
-        actor_norm, actor_taken = self.actor_optimiser.step(loss)
-        critic_norm, critic_taken = self.critic_optimiser.step(value_loss)
+        actor_norm, actor_taken = self.actor_optimiser.step(loss, allowed)
+        critic_norm, critic_taken = self.critic_optimiser.step(value_loss, allowed)
         return {
             "actor/loss": loss.detach(),
             "actor/entropy": path.entropy.detach().mean(),
@@ -167,7 +179,7 @@ class Dreamer(WorldLearner):
             "critic/grad_norm": critic_norm,
             "imagined/reward": reward.detach().mean(),
             "imagined/return": returns.detach().mean(),
-            "skipped": float(not (actor_taken and critic_taken)),
+            "skipped": (~(actor_taken & critic_taken)).float(),
         }
 
     def dream(self, start: Latent) -> Trajectory:

@@ -7,21 +7,32 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from diswm.agents.captured import Graph, Readings, Runner, stage
+from diswm.agents.optimiser import Optimiser
 from diswm.contract import Batch, DiswmError
 from diswm.model.discriminator import Discriminator
 from diswm.model.encoder import Code
 from diswm.model.world import ModelConfig, Observation, WorldModel
 from diswm.objectives import Anneal, total, weights_at
-from diswm.objectives.disentangle import Codes, DisentangleKind, Draw, beta_term, discriminator_loss, disentangle_term, permute_dimensions
+from diswm.objectives.disentangle import (
+    Codes,
+    DisentangleKind,
+    Draw,
+    beta_term,
+    capacity_at,
+    discriminator_loss,
+    disentangle_term,
+    permute_dimensions,
+)
 from diswm.objectives.distill import CodePair, DistillKind, Reduction, distill_term
 from diswm.objectives.prediction import FreeNats, continue_term, image_term, kl_terms, reward_term
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+CAPACITY = "code/capacity"
 DRAWN = 256  # frames of a batch that an estimate of total correlation compares with each other: its cost grows with their square
 
 
@@ -57,6 +68,8 @@ class LearnerConfig:
     """Units of each of the discriminator's six hidden layers (`factor_vae`; its paper has 1000)."""
     precision: Precision = "auto"
     """Arithmetic of convolutions and products. `auto`: bfloat16 where the machine has units for it."""
+    graph: Graph = "auto"
+    """Record an update, and acting while training, as CUDA graphs. `auto`: on a GPU, where it can be done; `on`: or fail; `off`."""
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -66,43 +79,6 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     else:
         able = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and able) else torch.float32
-
-
-def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """The same batch as tensors on the device."""
-    return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device, non_blocking=True) for name, value in batch.items()}
-
-
-class Optimiser:
-    """Adam with a bound on the gradients' norm, that refuses a step which is not finite."""
-
-    def __init__(self, module: nn.Module, lr: float, eps: float, clip: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        self.params = list(module.parameters())
-        self.adam = torch.optim.Adam(self.params, lr=lr, betas=betas, eps=eps, fused=True)
-        self.clip = clip
-
-    def step(self, loss: Tensor) -> tuple[Tensor, bool]:
-        """Backward, clip, step. Returns the gradients' norm and whether the step was taken.
-
-        Other weights that the loss depends on are left alone: their gradients are not even taken. Call it outside of autocast, which
-        would round the gradients of float32 layers.
-        """
-        self.adam.zero_grad(set_to_none=True)
-        if not torch.isfinite(loss):
-            return loss.new_tensor(float("nan")), False
-        loss.backward(inputs=self.params)
-        norm = nn.utils.clip_grad_norm_(self.params, self.clip, foreach=True)
-        if not torch.isfinite(norm):
-            return norm, False
-        self.adam.step()
-        return norm, True
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Restore ``adam.state_dict()``; the moments take their weights' memory layout, as fused Adam walks through both as they lie."""
-        self.adam.load_state_dict(state)
-        for param, moments in self.adam.state.items():
-            for name in ("exp_avg", "exp_avg_sq"):
-                moments[name] = torch.empty_like(param).copy_(moments[name])
 
 
 class RatioEstimator:
@@ -122,9 +98,9 @@ class RatioEstimator:
         sample = sample.detach()
         return discriminator_loss(self.net(sample), self.net(permute_dimensions(sample, generator)))
 
-    def step(self, loss: Tensor) -> dict[str, Tensor | float]:
-        """One step of its own optimiser on that loss."""
-        norm, _ = self.optimiser.step(loss)
+    def step(self, loss: Tensor, allowed: Tensor | None = None) -> dict[str, Tensor]:
+        """One step of its own optimiser on that loss, but not where ``allowed`` is False."""
+        norm, _ = self.optimiser.step(loss, allowed)
         return {"discriminator/loss": loss.detach(), "discriminator/grad_norm": norm}
 
 
@@ -156,13 +132,16 @@ class WorldLearner:
             # Last, so that the networks above have the same first weights whatever the kind.
             self.discriminator = RatioEstimator(model.z_dim, config, self.device) if config.disentangle == "factor_vae" else None
         self.world.to(self.device)
-        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.runner = Runner(torch.Generator(self.device).manual_seed(seed), config.graph)
         self.distill = distill_term(config.distill_kind, config.distill_reduction)
-        self.disentangle = disentangle_term(
-            config.disentangle, config.disentangle_strength, capacity=config.capacity, capacity_over=config.capacity_over
-        )
+        self.disentangle = disentangle_term(config.disentangle, config.disentangle_strength)
         self.optimiser = Optimiser(self.world, config.lr, config.eps, config.clip)
         self._check_terms()
+
+    @property
+    def generator(self) -> torch.Generator:
+        """All that learning and acting draw comes from it."""
+        return self.runner.generator
 
     def _build_more(self) -> None:
         """For agents: networks beside the world model, drawn from the same seed."""
@@ -178,37 +157,57 @@ class WorldLearner:
         """Products and convolutions in the chosen precision."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def update_world(self, data: dict[str, Tensor], steps: int, updates: int = 0) -> tuple[Observation, dict[str, Tensor | float]]:
-        """One step on a batch of tensors (B, T, ...). Returns what was filtered, and metrics with `skipped` 0 or 1.
+    def scheduled(self, steps: int, updates: int) -> dict[str, float]:
+        """What the counts decide, by name: weights that have a schedule, and the nats that a growing code may hold.
 
         The count of updates is the clock of a model without actions, which takes no steps.
         """
+        weights, config = weights_at(self.weights, self.anneal, steps), self.config
+        values = {f"weight/{name}": weights[name] for name in self.anneal}
+        if config.disentangle == "annealed_capacity":
+            values[CAPACITY] = capacity_at(steps if self.world.act_dim else updates, config.capacity, config.capacity_over)
+        return values
+
+    def update_world(self, data: dict[str, Tensor]) -> tuple[Observation, dict[str, Tensor]]:
+        """One step on a batch of tensors (B, T, ...) with what is scheduled. Returns what was filtered, and metrics: `skipped` 0 or 1."""
         self.world.train()
         with self.autocast():
             obs = self.world.observe(data["image"], self.actions(data), self.generator)
-            context = TermContext(self, data, obs, steps if self.world.act_dim else updates)
+            context = TermContext(self, data, obs)
             terms = {name: _TERMS[name](context) for name in self.weights}
-        weights = weights_at(self.weights, self.anneal, steps)
-        loss = total(terms, weights)
+        loss = total(terms, {name: data.get(f"weight/{name}", weight) for name, weight in self.weights.items()})
         norm, taken = self.optimiser.step(loss)
-        metrics: dict[str, Tensor | float] = {f"loss/{name}": term.detach().mean() for name, term in terms.items()}
-        metrics |= {"loss/total": loss.detach(), "grad_norm/model": norm, "skipped": float(not taken)}
-        metrics |= {f"weight/{name}": weights[name] for name in self.anneal}
+        metrics = {f"loss/{name}": term.detach().mean() for name, term in terms.items()}
+        metrics |= {"loss/total": loss.detach(), "grad_norm/model": norm, "skipped": (~taken).float()}
         if self.config.disentangle != "beta_vae" and obs.code.logvar.shape[-1]:
             metrics["code/kl"] = beta_term(obs.code.mean, obs.code.logvar).detach().mean()
-        if self.discriminator and taken:
+        if self.discriminator:
             with self.autocast():
                 loss = self.discriminator.loss(context.drawn, self.generator)
-            metrics |= self.discriminator.step(loss)
+            metrics |= self.discriminator.step(loss, taken)
         return obs, metrics
 
     def actions(self, data: dict[str, Tensor]) -> Tensor:
         """The actions (B, T, A); for the action-free model (B, T, 0)."""
         return data["action"] if self.world.act_dim else data["image"].new_empty(*data["image"].shape[:2], 0, dtype=torch.float32)
 
-    def update(self, batch: Batch, *, steps: int = 0, updates: int = 0) -> dict[str, Tensor | float]:
-        """One optimiser step on one batch at these counts."""
-        return self.update_world(to_tensors(batch, self.device), steps, updates)[1]
+    def update(self, batch: Batch | Mapping[str, Tensor], *, steps: int = 0, updates: int = 0) -> Mapping[str, float]:
+        """One optimiser step on one batch at these counts. A GPU may still be at work on it then: the first look at the metrics waits."""
+        self._before(updates)
+        scheduled = self.scheduled(steps, updates)
+        data = self.stage(batch) | {name: torch.tensor(value) for name, value in scheduled.items()}
+        return Readings(self.runner(self.compute, data), {name: value for name, value in scheduled.items() if name != CAPACITY})
+
+    def _before(self, updates: int) -> None:
+        """For agents: what happens before some updates alone, and is in no recording."""
+
+    def compute(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One update as work of the device alone: tensors on it in, the batch and what is scheduled, metrics out; no value is read."""
+        return self.update_world(data)[1]
+
+    def stage(self, batch: Batch | Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch made ready for `update`, which does it itself otherwise; a GPU may be at work meanwhile."""
+        return stage(batch, self.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next update depends on, as nested dicts of tensors and numbers."""
@@ -224,6 +223,7 @@ class WorldLearner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
+        self.runner.forget()
         self.world.load_state_dict(state["model"]["world"])
         self.optimiser.load(state["optimiser"]["world"])
         self.generator.set_state(state["generator"])
@@ -235,8 +235,8 @@ class WorldLearner:
 class TermContext:
     """What terms are made of; the parts that two terms share are computed once."""
 
-    def __init__(self, learner: WorldLearner, data: dict[str, Tensor], obs: Observation, time: int) -> None:
-        self.learner, self.world, self.data, self.obs, self.time = learner, learner.world, data, obs, time
+    def __init__(self, learner: WorldLearner, data: dict[str, Tensor], obs: Observation) -> None:
+        self.learner, self.world, self.data, self.obs = learner, learner.world, data, obs
         self.feature = obs.post.feature
         self._kl: dict[str, Tensor] = {}
         self.drawn = obs.code.mean.new_empty(0)
@@ -268,7 +268,7 @@ class TermContext:
     def disentangle(self) -> Tensor:
         """The constraint on the code. In float32: covariances and densities are differences of large numbers."""
         with torch.autocast(self.learner.device.type, enabled=False):
-            return self.learner.disentangle(Codes(*self.obs.code, self.draw, self.ratio, self.time))
+            return self.learner.disentangle(Codes(*self.obs.code, self.draw, self.ratio, self.data.get(CAPACITY, 0.0)))
 
     def ratio(self, sample: Tensor) -> Tensor:
         """The discriminator's view of samples (N, E) -> (N,)."""

@@ -113,6 +113,11 @@ class Replay:
         return len(self._episodes)
 
     @property
+    def added(self) -> int:
+        """Episodes that were ever added."""
+        return self._next_id
+
+    @property
     def bytes_per_row(self) -> int:
         return self._records.row_bytes
 

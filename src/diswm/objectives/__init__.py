@@ -41,7 +41,7 @@ def weights_at(weights: Mapping[str, float], anneal: Mapping[str, Anneal], steps
     return {name: weight * (anneal[name](steps) if name in anneal else 1.0) for name, weight in weights.items()}
 
 
-def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+def total(terms: Mapping[str, Tensor], weights: Mapping[str, float | Tensor]) -> Tensor:
     """sum over names of weight x mean over (B, T).
 
     Raises:

@@ -51,8 +51,8 @@ class Codes(NamedTuple):
     """Fresh samples of frames chosen at random: only the kinds that need them advance the generator."""
     ratio: Callable[[Tensor], Tensor]
     """The discriminator's log density ratio of samples, (N, E) -> (N,), without gradient for its weights."""
-    time: int
-    """Agent steps; in pretraining, which has none, updates."""
+    capacity: float | Tensor
+    """Nats that the code may hold by now (`annealed_capacity`)."""
 
 
 def beta_term(mean: Tensor, logvar: Tensor) -> Tensor:
@@ -60,13 +60,13 @@ def beta_term(mean: Tensor, logvar: Tensor) -> Tensor:
     return standard_kl(mean, logvar).sum(-1)
 
 
-def capacity_gap(kl: Tensor, capacity: float) -> Tensor:
+def capacity_gap(kl: Tensor, capacity: float | Tensor) -> Tensor:
     """|mean KL - capacity| in nats: (B, T) -> (), Burgess et al. 2018, eq. 8."""
     return (kl.mean() - capacity).abs()
 
 
 def capacity_at(time: int, capacity: float, over: int) -> float:
-    """Nats that the code may hold at this time: from 0 in a straight line to ``capacity`` after ``over``."""
+    """Nats that the code may hold at this time, in agent steps or, in pretraining, updates: from 0 in a straight line to ``capacity``."""
     return capacity * min(time / over, 1.0) if over else capacity
 
 
@@ -106,9 +106,9 @@ def discriminator_loss(real: Tensor, permuted: Tensor) -> Tensor:
     return 0.5 * (F.softplus(-real).mean() + F.softplus(permuted).mean())
 
 
-def _annealed(codes: Codes, strength: float, capacity: float, over: int) -> Tensor:
+def _annealed(codes: Codes, strength: float) -> Tensor:
     kl = beta_term(codes.mean, codes.logvar)
-    return (strength * capacity_gap(kl, capacity_at(codes.time, capacity, over))).expand_as(kl)
+    return (strength * capacity_gap(kl, codes.capacity)).expand_as(kl)
 
 
 def _plus(codes: Codes, extra: Tensor) -> Tensor:
@@ -121,22 +121,20 @@ def _dip_ii(codes: Codes, strength: float) -> Tensor:
     return covariance_gap(code_covariance(codes.mean) + spread, strength, strength)
 
 
-def disentangle_term(
-    kind: DisentangleKind, strength: float | None = None, *, capacity: float = 25.0, capacity_over: int = 50_000
-) -> Callable[[Codes], Tensor]:
+def disentangle_term(kind: DisentangleKind, strength: float | None = None) -> Callable[[Codes], Tensor]:
     """The term of this kind, as a function from codes to (B, T) nats.
 
-    ``strength`` None is the kind's own (``STRENGTH``). ``annealed_capacity``: gamma |KL - C|, C from 0 to ``capacity`` nats within
-    ``capacity_over``. ``beta_tcvae``: KL + (beta - 1) TC. ``factor_vae``: KL + gamma TC, by a discriminator. ``dip_vae_i`` and
-    ``dip_vae_ii``: KL + lambda x the gap between the covariance of means (I; its diagonal has 10 lambda) or of samples (II) and the
-    identity. ``none``: zeros. Raises DiswmError for a strength that the kind does not have.
+    ``strength`` None is the kind's own (``STRENGTH``). ``annealed_capacity``: gamma |KL - C|, C the capacity. ``beta_tcvae``: KL +
+    (beta - 1) TC. ``factor_vae``: KL + gamma TC, by a discriminator. ``dip_vae_i`` and ``dip_vae_ii``: KL + lambda x the gap between the
+    covariance of means (I; its diagonal has 10 lambda) or of samples (II) and the identity. ``none``: zeros. Raises DiswmError for a
+    strength that the kind does not have.
     """
     if strength is not None and kind not in STRENGTH:
         raise DiswmError(f"The kind {kind} has no strength of its own: leave learner.disentangle_strength out, its scale is weights.beta.")
     s = STRENGTH.get(kind, 0.0) if strength is None else strength
     kinds: dict[DisentangleKind, Callable[[Codes], Tensor]] = {
         "beta_vae": lambda codes: beta_term(codes.mean, codes.logvar),
-        "annealed_capacity": lambda codes: _annealed(codes, s, capacity, capacity_over),
+        "annealed_capacity": lambda codes: _annealed(codes, s),
         "beta_tcvae": lambda codes: _plus(codes, s * total_correlation(codes.draw())),
         "factor_vae": lambda codes: _plus(codes, s * codes.ratio(codes.draw().sample).mean()),
         "dip_vae_i": lambda codes: _plus(codes, covariance_gap(code_covariance(codes.mean), s, 10 * s)),

@@ -17,7 +17,7 @@ Groups = dict[str, list[Trial]]
 DEPTH = 4
 """Folders below a named one in which runs are looked for: runs/transfer/<variant>/<seed> and two more."""
 NOT_COMPARED = (
-    *("seed", "out", "device", "threads", "wandb", "ablate", "method", "env.task", "videos"),
+    *("seed", "out", "device", "learner.graph", "threads", "wandb", "ablate", "method", "env.task", "videos"),
     *("probe.every", "probe.points", "probe.factors", "probe.share", "probe.optional"),  # they watch a run and change nothing of it
     *("eval.workers", "eval.at_once", "train.log_every", "train.save_every_seconds", "pretrain.save_every_seconds"),
 )

@@ -15,6 +15,7 @@ from diswm.contract import Array, DiswmError, Env
 from diswm.data.replay import Replay
 from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
+from diswm.trainers.ahead import Ahead
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch
 from diswm.trainers.meter import DIVERGED, Meter
 from diswm.trainers.probe import Probe
@@ -96,7 +97,7 @@ class Trainer:
         self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
         self.rollout = Rollout(env, seed, "train_env")
         self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim, agent.discrete)
-        self.sampler = generator(seed, "replay")
+        self.batches = Ahead(self._batch, generator(seed, "replay"), early=agent.device.type == "cuda", held=lambda: self.replay.added)
         self.acting: PolicyState | None = None
         self.meter = Meter(config.patience)
         self.evaluations = 0
@@ -178,8 +179,9 @@ class Trainer:
         c = self.run.counters
         if self.probe:
             self.probe.due(c.updates)
-        batch = self.replay.sample(self.sampler, self.config.batch, self.config.length)
-        taken = self.meter.add(self.agent.update(batch, steps=c.steps, updates=c.updates))
+        metrics = self.agent.update(self.batches.take(), steps=c.steps, updates=c.updates)
+        self.batches.prepare()  # before the metrics, which a GPU has only when it is done
+        taken = self.meter.add(metrics)
         c.updates += 1
         c.skipped_updates += not taken
         if c.updates % self.config.log_every == 0:
@@ -187,6 +189,9 @@ class Trainer:
             self.run.log("update", **values)
             shown = {"image": "loss/image", "kl": "loss/dyn", "return": "imagined/return"}
             bar.update(c.frames, "  ".join(f"{word} {values[name]:.4g}" for word, name in shown.items() if name in values))
+
+    def _batch(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        return self.agent.stage(self.replay.sample(rng, self.config.batch, self.config.length))
 
     def log_evaluation(self, bar: Bar, stop: Interrupt) -> None:
         """Evaluate on the training colours; an interrupt abandons it, to be made anew when the run goes on."""
@@ -217,7 +222,7 @@ class Trainer:
                 "replay": self.replay.state(),
                 "rollout": self.rollout.state(),
                 "acting": None if acting is None else {"latent": list(acting.latent), "action": acting.action},
-                "sampler": self.sampler.bit_generator.state,
+                "sampler": self.batches.state,
                 "prefill": self.prefill.rng.bit_generator.state,
                 "meter": self.meter.state(),
                 "evaluations": self.evaluations,
@@ -236,7 +241,7 @@ class Trainer:
             device = self.agent.device
             latent = Latent(*(part.to(device) for part in state["acting"]["latent"]))
             self.acting = PolicyState(latent, state["acting"]["action"].to(device))
-        self.sampler.bit_generator.state = state["sampler"]
+        self.batches.restore(state["sampler"])
         self.prefill.rng.bit_generator.state = state["prefill"]
         self.meter.restore(state["meter"])
         if self.probe:

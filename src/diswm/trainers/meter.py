@@ -20,7 +20,7 @@ DIVERGED = (
 
 
 class Meter:
-    """Collects metrics without waiting for the device; ``mean`` reads and clears them."""
+    """Collects metrics, of which ``add`` has to know whether the update was taken; ``mean`` reads and clears them."""
 
     def __init__(self, patience: int) -> None:
         self.patience, self.in_a_row = patience, 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from diswm.agents.learner import WorldLearner
-from diswm.contract import Batch
 from diswm.data.videos import Videos
+from diswm.trainers.ahead import Ahead
 from diswm.trainers.meter import Meter
 from diswm.trainers.probe import Probe
 from diswm.trainers.progress import Interrupt, progress
@@ -36,11 +36,15 @@ class PretrainConfig:
 
 def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainConfig, seed: int, probe: Probe | None = None) -> bool:
     """Run until the budget of updates is spent (True) or an interrupt (False); both save. ``probe`` scores the code on the way."""
-    rng = generator(seed, "replay")
+    batches = Ahead(
+        lambda rng: learner.stage(videos.sample(rng, config.batch, config.length)),
+        generator(seed, "replay"),
+        early=learner.device.type == "cuda",
+    )
     c, meter, note = run.counters, Meter(config.patience), ""
     if state := run.last_state:
         learner.load_state_dict(state["agent"])
-        rng.bit_generator.state = state["sampler"]
+        batches.restore(state["sampler"])
         meter.restore(state["meter"])
         if probe:
             probe.restore(state.get("probe"))
@@ -49,7 +53,7 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
         run.save(
             {
                 "agent": learner.state_dict(),
-                "sampler": rng.bit_generator.state,
+                "sampler": batches.state,
                 "meter": meter.state(),
                 "videos": {"hash": videos.hash, "rows": videos.rows},
                 **({"probe": probe.state()} if probe else {}),
@@ -62,8 +66,9 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
         while c.updates < config.updates and not stop.requested:
             if probe:
                 probe.due(c.updates)
-            batch: Batch = videos.sample(rng, config.batch, config.length)
-            taken = meter.add(learner.update(batch, updates=c.updates))
+            metrics = learner.update(batches.take(), updates=c.updates)
+            batches.prepare()  # before the metrics, which a GPU has only when it is done
+            taken = meter.add(metrics)
             happened = True
             c.updates += 1
             c.skipped_updates += not taken

@@ -43,7 +43,7 @@ _ADVICE = "Free some space or choose another folder with --out."
 MAY_CHANGE = (
     *("train.frames", "pretrain.updates", "train.save_every_seconds", "pretrain.save_every_seconds"),
     *("wandb", "threads", "eval.workers", "out", "probe.every", "probe.points", "probe.factors", "probe.share", "probe.optional"),
-    *("teacher", "videos"),
+    *("teacher", "videos", "learner.graph"),
 )
 """Settings that a resumed run may change; all others make another run. Teacher and videos may have moved: what they hold is compared."""
 LATER: dict[str, Any] = {
@@ -260,10 +260,11 @@ def peak_rss_bytes() -> int:
 
 def machine() -> dict[str, Any]:
     """What the numbers of this run were measured on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    gpu = torch.cuda.is_initialized()  # used by this process, not only there
     return {
         "peak_rss_bytes": peak_rss_bytes(),
-        "device": device,
+        **({"peak_gpu_bytes": torch.cuda.max_memory_reserved()} if gpu else {}),
+        "device": torch.cuda.get_device_name() if gpu else "cpu",
         "threads": torch.get_num_threads(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "torch": torch.__version__,
