@@ -85,7 +85,7 @@ def test_auto_takes_warp_where_it_can_draw_and_gl_elsewhere() -> None:
 
 @pytest.mark.usefixtures("gl")
 def test_gl_gives_the_pixels_of_dm_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "STACKS", 16)
+    monkeypatch.setattr(render, "SMALL", 0)  # all triangles
     env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN, shadow_size=2048), 0)
     image, _ = env.reset(seed=4)
     env.close()
