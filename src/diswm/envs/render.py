@@ -25,7 +25,6 @@ from diswm.envs.scene import PLAIN, Look
 from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction, sky_texture
 
 MEND_WARP = "pip install 'diswm[warp]'"
-SMALL = 64  # pixels: pictures up to this size are drawn with fewer triangles (`shapes`)
 
 
 class Renderer(Protocol):
@@ -45,31 +44,32 @@ class Renderer(Protocol):
 
 def make_renderer(
     kind: str, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512,
-    needs: frozenset[str] = frozenset(), surface: Surface = FLOOR,
+    needs: frozenset[str] = frozenset(), surface: Surface = FLOOR, gl_size: int = 0,
 ) -> Renderer:  # fmt: skip
     """``gl``, ``warp`` or ``auto`` (warp where it is installed and can draw the model, else gl) for one camera.
 
-    ``needs`` names the distractions that it will be asked for: background and texture (on ``surface``) are prepared. Raises
-    DiswmError, with the commands that mend it, if the renderer asked for is missing or cannot draw the model.
+    ``gl_size`` is the size that gl draws, if it is another. ``needs`` names the distractions that it will be asked for: background and
+    texture (on ``surface``) are prepared. Raises DiswmError, with the commands that mend it, if the renderer asked for is missing or
+    cannot draw the model.
     """
     from diswm.envs.raycast import RayCaster
 
     if kind == "gl":
-        return GLRenderer(model, data, camera, size, shadow_size, surface)
+        return GLRenderer(model, data, camera, gl_size or size, shadow_size, surface)
     if kind == "warp":
         return RayCaster(model, data, camera, size, needs, surface)
     try:
         return RayCaster(model, data, camera, size, needs, surface)
     except DiswmError as no_warp:
         try:
-            return GLRenderer(model, data, camera, size, shadow_size, surface)
+            return GLRenderer(model, data, camera, gl_size or size, shadow_size, surface)
         except DiswmError as no_gl:
             raise DiswmError(f"No renderer can draw this task.\n  warp: {no_warp}\n  gl: {no_gl}") from no_gl
 
 
 class GLRenderer:
     """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size, but for what fewer triangles
-    change in small pictures: 0.01 to 0.09 of 255 in the mean."""
+    change (`shapes`): 0.01 to 0.09 of 255 in the mean."""
 
     def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, surface: Surface = FLOOR):
         import mujoco
@@ -85,7 +85,7 @@ class GLRenderer:
             self._gl.make_current()
             with _settings(model, shadow_size, size):
                 self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-            self._floors = shapes.simplify(model, self._mjr) if size <= SMALL else None
+            self._floors = shapes.simplify(model, self._mjr, size)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
             mend = "apt-get install libosmesa6" if backend == "osmesa" else MEND_GL
             raise DiswmError(f"OpenGL through {backend} fails ({error}). {mend}   or, without GL: {MEND_WARP}") from error

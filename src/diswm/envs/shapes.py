@@ -15,8 +15,8 @@ import numpy as np
 
 from diswm.contract import Array
 
-SIDE, CAP = 2, 6
-"""Rings of a straight side, and of half a ball; MuJoCo has 16 and 8."""
+SIDE, CAP, SMALL = 2, 6, 64
+"""Rings of a straight side, and of half a ball in pictures of so many pixels or less; MuJoCo has 16 and 8."""
 _SPHERE, _TOP, _BOTTOM, _CYLINDER, _OPEN = range(5)
 _LISTS = 8
 _MOST = 200  # squares along a floor in MuJoCo
@@ -25,16 +25,17 @@ _STEP, _FINE = 8, 16
 """Squares: the fine part of a floor moves by so many, and reaches so far each way."""
 
 
-def simplify(model: Any, context: Any) -> Floors | None:
-    """Give the context, which is current, our round shapes; the floors are what is to be asked before each picture. None where its
-    lists are not numbered as here."""
+def simplify(model: Any, context: Any, size: int) -> Floors | None:
+    """Give the context, which is current, our round shapes for pictures of ``size`` pixels; the floors are what is to be asked before
+    each picture. None where its lists are not numbered as here."""
     import mujoco
 
     planes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
     if (context.rangeBuiltin, context.rangePlane) != (_LISTS, len(planes) + 1):
         return None
     if not _printed(model):
-        _round(context.baseBuiltin, model.vis.quality.numslices)
+        quality = model.vis.quality
+        _round(context.baseBuiltin, quality.numslices, CAP if size <= SMALL else quality.numstacks // 2)
     return Floors(model, context.basePlane + 1, planes)  # the list before it is that of planes without a model
 
 
@@ -49,11 +50,12 @@ def _printed(model: Any) -> bool:
     return bool((model.mat_texid[np.unique(used[used >= 0])] >= 0).any())
 
 
-def _round(base: int, slices: int) -> None:
-    ball, side = np.linspace(-np.pi / 2, np.pi / 2, 2 * CAP + 1), np.linspace(-1.0, 1.0, SIDE + 1)
+def _round(base: int, slices: int, cap: int) -> None:
+    """Replace the lists of round shapes."""
+    ball, side = np.linspace(-np.pi / 2, np.pi / 2, 2 * cap + 1), np.linspace(-1.0, 1.0, SIDE + 1)
     ball = np.stack([np.cos(ball), np.sin(ball)], 1)
     ball[[0, -1], 0] = 0.0  # the poles, exactly
-    top, bottom, ring = ball[CAP:], ball[: CAP + 1], np.ones_like(side)
+    top, bottom, ring = ball[cap:], ball[: cap + 1], np.ones_like(side)
     straight, up = np.stack([ring, side, ring, 0.0 * side], 1), np.array([0.0, 1.0])
     disk = np.array([[0.0, -1.0, 0.0, -1.0], [0.5, -1.0, 0.0, -1.0], [1.0, -1.0, 0.0, -1.0]])
     shapes: dict[int, list[Array]] = {
