@@ -14,8 +14,8 @@ import pytest
 import small
 
 from diswm import api, envs
-from diswm.contract import DiswmError, Episode
-from diswm.data.manifest import VideoWriter
+from diswm.contract import DiswmError, Episode, Unstable
+from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.trainers.collect import Player, collect, collect_in, random_player
 from diswm.trainers.pool import Pool
 
@@ -108,6 +108,45 @@ def test_an_interrupt_keeps_what_is_whole_and_the_same_call_goes_on(tmp_path: Pa
         count = collect_in(Interrupted(player, 2), writer, 600, 100, phases=False)  # type: ignore[arg-type]
         assert 0 < count < 6
     assert written(tmp_path / "many", lambda writer: collect_in(HerePool(player, 2), writer, 600, 100, phases=False)) == expected  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- simulations that diverge
+
+
+class Diverging:
+    """A toy whose reward is no number in frame ``at`` of its second episode."""
+
+    def __init__(self, at: int) -> None:
+        self.env, self.at = TOY(), at
+        step, reset = self.env.scene.step, self.env.reset
+        self.frames = self.episodes = 0
+
+        def diverge(action: Any) -> Any:
+            self.frames += 1
+            bad = self.episodes == 2 and self.frames == self.at
+            return step(action)._replace(reward=float("nan")) if bad else step(action)
+
+        def begin(**settings: Any) -> Any:
+            self.frames, self.episodes = 0, self.episodes + 1
+            return reset(**settings)
+
+        self.env.scene.step, self.env.reset = diverge, begin  # type: ignore[method-assign]
+
+
+def test_of_an_episode_that_diverges_the_steps_before_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    player = random_player(lambda: Diverging(8).env, 0)
+    with VideoWriter(tmp_path / "videos", ABOUT) as writer:
+        assert collect(player, writer, 300) == 4, "100, 6, 100 and 100 frames"
+        assert writer.frames == 306
+    assert "toy: its simulation became unstable (the reward is nan) in step 4 of the episode of seed" in caplog.text
+    assert "Its 3 steps before are kept" in caplog.text
+
+
+def test_one_that_diverges_at_once_stops_the_collection_with_what_it_has(tmp_path: Path) -> None:
+    player = random_player(lambda: Diverging(1).env, 0)
+    with pytest.raises(Unstable, match="in step 1"), VideoWriter(tmp_path / "videos", ABOUT) as writer:
+        collect(player, writer, 300)
+    assert read_manifest(tmp_path / "videos")["episodes"] == 1
 
 
 # ---------------------------------------------------------------- real workers

@@ -19,7 +19,7 @@ from diswm.envs.opengl import settle_gl
 from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.reach import DrawerPose
 from diswm.envs.render import make_renderer
-from diswm.envs.scene import PLAIN, Frame, Look
+from diswm.envs.scene import PLAIN, Frame, Look, check_stable
 from diswm.envs.view import Surface, posed
 
 settle_gl()
@@ -77,7 +77,7 @@ class DrawerScene:
         self._near = NEAR[task] if reward == "v1" else None
         self._model, self._data = self._env.model, self._env.data
         self._ids = [self._model.material(name).id for name in self.materials]
-        self.image_size = image_size
+        self.task, self.image_size = task, image_size
         self._place_camera()
         model = self._model  # as metaworld has it:
         self._own = model.vis.map.shadowclip, model.light_pos.copy(), model.mat_reflectance.copy()
@@ -119,6 +119,7 @@ class DrawerScene:
     def step(self, action: Array) -> Frame:
         """One control step. The task never ends by itself."""
         self._observation, reward, _, _, info = self._env.step(action)
+        check_stable(self._data)
         success = info["success"] > 0 if self._near is None else info["obj_to_target"] <= self._near
         return Frame(float(reward), False, False, 1.0, bool(success))
 

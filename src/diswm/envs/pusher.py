@@ -12,7 +12,7 @@ from diswm.envs.opengl import settle_gl
 from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.poses import DEPTH, Varied
 from diswm.envs.render import make_renderer
-from diswm.envs.scene import PLAIN, Frame, Look
+from diswm.envs.scene import PLAIN, Frame, Look, check_stable
 from diswm.envs.view import posed
 
 settle_gl()
@@ -49,6 +49,7 @@ class _TopView(PusherEnv):
 class PusherScene:
     """A frame is one step of Pusher-v5 (0.05 s), with its reward; it never terminates. Actions are scaled to its [-2, 2]."""
 
+    task = "pusher"
     materials: tuple[str, ...] = tuple(PAINTED)
     shows: frozenset[str] = frozenset({"colour", "camera", "light"})
     ground: float = 1.0
@@ -75,6 +76,7 @@ class PusherScene:
 
     def step(self, action: Array) -> Frame:
         _, reward, _, _, _ = self._env.step(self._high * action)
+        check_stable(self._data)
         return Frame(float(reward), False, False, 1.0)
 
     def draw(self, look: Look = PLAIN) -> Array:
