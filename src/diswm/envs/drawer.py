@@ -85,7 +85,7 @@ class DrawerScene:
         self._model.mat_reflectance[:] = 0.0  # invisible from above, and each face that reflects takes OpenGL another picture
         self._observation = np.zeros(39)
         # A texel of the table is about a pixel of the picture.
-        surface = Surface("table_wood", self.textures, picture, 3 * image_size // 2, clamped=True)
+        surface = Surface("table_wood", self.textures, picture, 3 * image_size // 2, glossy=True)
         self._renderer = make_renderer(renderer, self._model, self._data, 0, image_size, shadow_size, needs, surface)
         self.renderer = self._renderer.name
         self.pose = DrawerPose(self._model, self._data, PLACES)
