@@ -15,11 +15,22 @@ BALL = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0]])
 
 def test_a_turned_profile_encloses_its_volume() -> None:
     # A double pyramid over a square of side sqrt 2: 8 triangles, volume 2 x (2 x 1 / 3) = 4 / 3.
-    mesh = shapes.lathe(np.hstack([BALL, BALL]), 4)
+    mesh = shapes.lathe(np.hstack([BALL, BALL]), [4, 4, 4])
     corners = mesh.vertices[mesh.triangles]
     assert corners.shape == (8, 3, 3)
     assert np.linalg.det(corners).sum() / 6 == pytest.approx(4 / 3), "positive: counter-clockwise from outside"
     assert np.allclose(mesh.normals, mesh.vertices)
+
+
+def test_rings_with_fewer_corners_are_joined_without_a_gap() -> None:
+    # Octagon, square and point, above and below. The normals of a closed surface add up to nothing; a gap would be left over.
+    profile = np.array([[0.0, -1.0], [0.7, -0.5], [1.0, 0.0], [0.7, 0.5], [0.0, 1.0]])
+    mesh = shapes.lathe(np.hstack([profile, profile]), [4, 4, 8, 4, 4])
+    corners = mesh.vertices[mesh.triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert len(corners) == 4 + 12 + 12 + 4
+    assert np.abs(normals.sum(0)).max() < 1e-12
+    assert ((normals * corners.mean(1)).sum(1) > 0).all(), "all face outward"
 
 
 def test_a_floor_is_divided_as_mujoco_divides_it() -> None:

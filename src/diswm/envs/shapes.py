@@ -15,8 +15,8 @@ import numpy as np
 
 from diswm.contract import Array
 
-SIDE, CAP, SMALL = 2, 6, 64
-"""Rings of a straight side, and of half a ball in pictures of so many pixels or less; MuJoCo has 16 and 8."""
+SIDE = 2
+"""Rings of a straight side; MuJoCo has 16."""
 _SPHERE, _TOP, _BOTTOM, _CYLINDER, _OPEN = range(5)
 _LISTS = 8
 _MOST = 200  # squares along a floor in MuJoCo
@@ -25,17 +25,16 @@ _STEP, _FINE = 8, 16
 """Squares: the fine part of a floor moves by so many, and reaches so far each way."""
 
 
-def simplify(model: Any, context: Any, size: int) -> Floors | None:
-    """Give the context, which is current, our round shapes for pictures of ``size`` pixels; the floors are what is to be asked before
-    each picture. None where its lists are not numbered as here."""
+def simplify(model: Any, context: Any) -> Floors | None:
+    """Give the context, which is current, our round shapes; the floors are what is to be asked before each picture. None where its
+    lists are not numbered as here."""
     import mujoco
 
     planes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
     if (context.rangeBuiltin, context.rangePlane) != (_LISTS, len(planes) + 1):
         return None
     if not _printed(model):
-        quality = model.vis.quality
-        _round(context.baseBuiltin, quality.numslices, CAP if size <= SMALL else quality.numstacks // 2)
+        _round(context.baseBuiltin, model.vis.quality.numslices, model.vis.quality.numstacks // 2)
     return Floors(model, context.basePlane + 1, planes)  # the list before it is that of planes without a model
 
 
@@ -51,22 +50,24 @@ def _printed(model: Any) -> bool:
 
 
 def _round(base: int, slices: int, cap: int) -> None:
-    """Replace the lists of round shapes."""
+    """Replace the lists of round shapes; half a ball has ``cap`` rings, which have fewer corners towards the pole."""
     ball, side = np.linspace(-np.pi / 2, np.pi / 2, 2 * cap + 1), np.linspace(-1.0, 1.0, SIDE + 1)
     ball = np.stack([np.cos(ball), np.sin(ball)], 1)
     ball[[0, -1], 0] = 0.0  # the poles, exactly
+    few = [slices // (1 if radius > 0.7 or slices % 4 else 2 if radius > 0.3 else 4) for radius in ball[:, 0]]
     top, bottom, ring = ball[cap:], ball[: cap + 1], np.ones_like(side)
     straight, up = np.stack([ring, side, ring, 0.0 * side], 1), np.array([0.0, 1.0])
     disk = np.array([[0.0, -1.0, 0.0, -1.0], [0.5, -1.0, 0.0, -1.0], [1.0, -1.0, 0.0, -1.0]])
-    shapes: dict[int, list[Array]] = {
-        _SPHERE: [np.hstack([ball, ball])],
-        _TOP: [np.hstack([top + up, top])],  # of a capsule: they stand on its ends
-        _BOTTOM: [np.hstack([bottom - up, bottom])],
-        _CYLINDER: [disk, straight, disk[::-1] * (1.0, -1.0, 1.0, -1.0)],
-        _OPEN: [straight],
+    sides, ends = lathe(straight, [slices] * len(side)), [slices] * 3
+    shapes: dict[int, list[Mesh]] = {
+        _SPHERE: [lathe(np.hstack([ball, ball]), few)],
+        _TOP: [lathe(np.hstack([top + up, top]), few[cap:])],  # of a capsule: they stand on its ends
+        _BOTTOM: [lathe(np.hstack([bottom - up, bottom]), few[: cap + 1])],
+        _CYLINDER: [lathe(disk, ends), sides, lathe(disk[::-1] * (1.0, -1.0, 1.0, -1.0), ends)],
+        _OPEN: [sides],
     }
-    for number, profiles in shapes.items():
-        _compile(base + number, [lathe(profile, slices) for profile in profiles])
+    for number, meshes in shapes.items():
+        _compile(base + number, meshes)
 
 
 class Mesh(NamedTuple):
@@ -78,19 +79,34 @@ class Mesh(NamedTuple):
     places: Array | None = None
 
 
-def lathe(profile: Array, slices: int) -> Mesh:
-    """What turning a ``profile`` (R, 4: radius and height, and those of the normal, from below) about z gives."""
-    angles = 2.0 * np.pi * np.arange(slices) / slices
-    turn = np.stack([np.cos(angles), np.sin(angles)], 1)
-    place, normal = (
-        np.concatenate([part[:, None, :1] * turn, np.broadcast_to(part[:, None, 1:], (len(part), slices, 1))], -1).reshape(-1, 3)
-        for part in (profile[:, :2], profile[:, 2:])
-    )
-    here = np.arange(len(profile) * slices).reshape(len(profile), slices)
-    there = np.roll(here, -1, axis=1)
-    lower = np.stack([here[:-1], there[:-1], here[1:]], -1)[profile[:-1, 0] > 0.0]  # a ring around nothing has no such triangles
-    upper = np.stack([there[:-1], there[1:], here[1:]], -1)[profile[1:, 0] > 0.0]
-    return Mesh(place, normal, np.concatenate([lower.reshape(-1, 3), upper.reshape(-1, 3)]))
+def lathe(profile: Array, corners: Sequence[int]) -> Mesh:
+    """What turning a ``profile`` (R, 4: radius and height, and those of the normal, from below) about z gives. Each of its rings has so
+    many ``corners``: as many as the one below, or half or twice as many."""
+    rings, start, triangles = [], 0, []
+    for row, (radius, count) in enumerate(zip(profile[:, 0], corners, strict=True)):
+        angles = 2.0 * np.pi * np.arange(count) / count
+        turn = np.stack([np.cos(angles), np.sin(angles)], 1)
+        rings.append([np.column_stack([part[0] * turn, np.full(count, part[1])]) for part in (profile[row, :2], profile[row, 2:])])
+        if row:
+            found = _between(start - corners[row - 1], corners[row - 1], start, count)
+            # A ring without a radius is a point: what has two corners there is nothing.
+            point = (start - corners[row - 1], start) if profile[row - 1, 0] == 0.0 else (start, start + count) if radius == 0.0 else (0, 0)
+            triangles.append(found[((found >= point[0]) & (found < point[1])).sum(1) < 2])
+        start += count
+    places, normals = (np.concatenate([ring[i] for ring in rings]) for i in (0, 1))
+    return Mesh(places, normals, np.concatenate(triangles))
+
+
+def _between(a: int, lower: int, b: int, upper: int) -> Array:
+    """Triangles (N, 3) between a ring of ``lower`` vertices from ``a`` on and the next of ``upper`` from ``b`` on."""
+    few = min(lower, upper)
+    i, j = np.arange(few), (np.arange(few) + 1) % few
+    if lower == upper:
+        return np.concatenate([np.stack([a + i, a + j, b + i], 1), np.stack([a + j, b + j, b + i], 1)])
+    fine, coarse = (a, b) if lower > upper else (b, a)
+    left, middle, right = fine + 2 * i, fine + 2 * i + 1, fine + (2 * i + 2) % (2 * few)
+    found = [(left, middle, coarse + i), (middle, coarse + j, coarse + i), (middle, right, coarse + j)]
+    return np.concatenate([np.stack(three if lower > upper else three[::-1], 1) for three in found])
 
 
 def _compile(number: int, meshes: Sequence[Mesh]) -> None:
