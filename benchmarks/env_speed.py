@@ -1,12 +1,12 @@
 """How fast environments run, against the suite's own: ``python benchmarks/env_speed.py [--tasks walker_walk ...] [--json]``.
 
-For each task, in one worker and in two: ``suite``, dm_control as it is (its renderer, its shadow map, no distractions); ``gl``, ours
-with a right-sized shadow map; ``warp``, ours without GL; both with walking colours, as `diswm collect` has them. Random actions, one
-picture after ``--action-repeat`` frames; episodes are played by each worker alone, as collecting does, and not written. The kinds take
-turns, and the median over ``--rounds`` counts: on a busy machine the ratios hold, the frames a second do not. ``difference`` is that of
-the pictures to the suite's, of 255, in the same states.
+For each task, in one worker and in two: ``suite``, dm_control as it is (OpenGL at its defaults, no distractions); ``gl``, ours, with a
+right-sized shadow map and fewer triangles; ``warp``, ours without GL; both with walking colours, as `diswm collect` has them. Random
+actions, one picture after ``--action-repeat`` frames; episodes are played by each worker alone, as collecting does, and not written. The
+kinds take turns, and the median over ``--rounds`` counts: on a busy machine the ratios hold, the frames a second do not. ``difference``
+is that of the pictures to the suite's, of 255, in the same states. Pusher and DrawerWorld are compared in `docs/gallery.md`.
 
-With ``--json`` the last line is one object. The page of results, in about ten minutes on a machine that does nothing else:
+With ``--json`` the last line is one object. The page of results, in about five minutes on a machine that does nothing else:
 ``python benchmarks/env_speed.py --out results/env_speed.md``.
 """
 
@@ -197,7 +197,8 @@ def page(rows: Sequence[Row], workers: int, command: str, load: float) -> str:
     return "\n\n".join([
         "# env_speed",
         f"`{command}`, {datetime.date.today()}, {machine}. {busy if load > 0.5 else ''}".strip(),
-        "Frames are the simulator's, two to a picture unless the command says otherwise. suite: dm_control as it is. gl and warp: ours, "
+        "Frames are the simulator's, two to a picture unless the command says otherwise. suite: dm_control as it is, OpenGL at its "
+        "defaults. gl (right-sized) and warp: ours, "
         "with walking colours. of suite, 1: times the frames a second of the suite with one worker. difference: of the pictures without "
         "distractions to the suite's, mean of the absolute values, of 255.",
         "\n".join("| " + " | ".join(row) + " |" for row in table),

@@ -20,7 +20,7 @@ from diswm.contract import DiswmError, Env
 from diswm.data.episodes import list_episodes
 from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.runtime import versions
-from diswm.trainers.collect import Player, collect_in, random_player
+from diswm.trainers.collect import Player, collect_in, fill, random_player
 from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.pool import Pool
 from diswm.trainers.progress import console
@@ -36,6 +36,8 @@ def collect(config: CollectRun) -> bool:
     env = player.env
     try:
         with VideoWriter(config.out, _manifest(config, env)) as writer, _one_thread(wanted.policy != "random"):
+            if not fill(player, writer, wanted.frames):
+                return False
             longest = _longest(env)
             workers = min(wanted.workers, -(-(wanted.frames - writer.frames) // longest))
             if workers > 0:

@@ -43,12 +43,16 @@ class DiswmError(Exception):
     """What the user can mend: the message says what was wrong, what was expected and what to do. Exit code 2."""
 
 
+class Unstable(DiswmError):
+    """A simulation that diverged: its episode cannot go on. What it was up to then is sound, and so are other episodes."""
+
+
 class Env(Protocol):
     """A Gymnasium environment whose observation is the image and whose actions (A,) lie in [-1, 1] or, where it is
     ``discrete``, are a choice of one in A: a one-hot vector.
 
     ``info["factors"]`` maps the name of each factor of variation to its true value, a float32 vector;
-    ``info["frames"]`` counts the simulator steps that this call took.
+    ``info["frames"]`` counts the simulator steps that this call took. ``step`` raises `Unstable` where the simulation diverges.
     """
 
     observation_space: Any

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diswm import envs
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, Unstable
 from diswm.envs import EnvConfig
 from diswm.trainers.rollout import Rollout
 
@@ -184,4 +184,20 @@ def test_the_time_limit_truncates_and_cuts_the_repeat(config: EnvConfig) -> None
     assert ends[-1][4]["discount"] == 1.0
     with pytest.raises(DiswmError, match="over"):
         env.step(still)
+    env.close()
+
+
+@every_env
+def test_a_simulation_that_diverges_is_named_and_another_episode_is_as_ever(config: EnvConfig) -> None:
+    env = envs.make(dataclasses.replace(config, distract=envs.ColourConfig(colours="none")), seed=0)
+    first, _ = env.reset(seed=7)
+    env.step(some_actions(env, 1)[0])
+    if not hasattr(env.scene, "_data"):
+        pytest.skip("no simulator")
+    env.scene._data.qvel[:] = 1e12  # MuJoCo calls more than 1e10 bad
+    with pytest.raises(Unstable, match=rf"{config.task}.*unstable \(.+\) in step 2 of the episode of seed 7.*another --seed"):
+        env.step(some_actions(env, 1)[0])
+    with pytest.raises(DiswmError, match="over"):
+        env.step(some_actions(env, 1)[0])
+    assert np.array_equal(env.reset(seed=7)[0], first)
     env.close()

@@ -57,10 +57,10 @@ def test_in_full_light_every_channel_is_as_in_opengl() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         rgb, plain, shadowed = rng.uniform(0.0, 1.0, 3), rng.uniform(0.1, 2.0, 3), rng.uniform(0.0, 1.0, 3)
-        gloss, most = rng.uniform(0.0, 0.2), rng.uniform(1.0, 1.5)
-        emission, factor = lit.correction(rgb, plain, shadowed, gloss, most)
+        gloss = rng.uniform(0.0, 0.2)
+        emission, factor = lit.correction(rgb, plain, shadowed, gloss)
         cast = factor * rgb * (plain + shadowed + emission)
-        assert cast == pytest.approx(np.minimum(most, rgb * plain + gloss) + rgb * shadowed, abs=0.01)
+        assert cast == pytest.approx(np.minimum(1.0, rgb * plain + gloss) + rgb * shadowed, abs=0.01)
 
 
 def test_a_black_table_takes_its_highlight() -> None:

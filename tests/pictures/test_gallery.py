@@ -82,6 +82,10 @@ def test_it_is_refused_in_words_and_broken_off_without_a_trace(
 ) -> None:
     assert "There is no task 'toi'" in refused("gallery", "--tasks", "toi")
     assert "--frames" in refused("gallery", "--tasks", "toy", "--frames", "0")
+    assert "seed=-1 must be a number from 0" in refused("gallery", "--tasks", "toy", "--seed", "-1")
+    (tmp_path / "film.mp4").touch()
+    assert "film.mp4: is a file" in refused("gallery", "--out", str(tmp_path / "film.mp4"))  # before anything is drawn
+    (tmp_path / "film.mp4").unlink()
 
     def stop(*_: object) -> World:
         raise KeyboardInterrupt

@@ -14,9 +14,9 @@ import pytest
 import small
 
 from diswm import api, envs
-from diswm.contract import DiswmError, Episode
-from diswm.data.manifest import VideoWriter
-from diswm.trainers.collect import Player, collect, collect_in, random_player
+from diswm.contract import DiswmError, Episode, Unstable
+from diswm.data.manifest import VideoWriter, read_manifest
+from diswm.trainers.collect import Player, collect, collect_in, fill, random_player
 from diswm.trainers.pool import Pool
 
 TOY = partial(envs.make, envs.EnvConfig(task="toy"))
@@ -108,6 +108,70 @@ def test_an_interrupt_keeps_what_is_whole_and_the_same_call_goes_on(tmp_path: Pa
         count = collect_in(Interrupted(player, 2), writer, 600, 100, phases=False)  # type: ignore[arg-type]
         assert 0 < count < 6
     assert written(tmp_path / "many", lambda writer: collect_in(HerePool(player, 2), writer, 600, 100, phases=False)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("gone", [[0], [2, 3], [1, 5]])
+def test_what_somebody_deleted_is_played_again(gone: list[int], tmp_path: Path) -> None:
+    player = random_player(partial(envs.make, SWITCHING), 0)
+    expected = written(tmp_path / "videos", lambda writer: collect(player, writer, 600))
+    files = sorted(path for path in (tmp_path / "videos").iterdir() if path.suffix == ".npz")
+    assert len(files) > 6, "some end early: where an episode begins is not its number times its length"
+    for index in gone:
+        files[index].unlink()
+
+    def again(writer: VideoWriter) -> int:
+        assert fill(player, writer, 600)
+        return collect(player, writer, 600)
+
+    assert written(tmp_path / "videos", again) == expected
+
+
+def test_files_that_were_not_numbered_here_leave_no_gap(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path, ABOUT) as writer:
+        collect(random_player(TOY, 0), writer, 100)
+    path = next(tmp_path.glob("*.npz"))
+    path.rename(path.with_name("20240312T101500" + path.name[15:]))
+    with VideoWriter(tmp_path, ABOUT) as writer:
+        assert (writer.episodes, writer.missing()) == (1, [])
+
+
+# ---------------------------------------------------------------- simulations that diverge
+
+
+class Diverging:
+    """A toy whose reward is no number in frame ``at`` of its second episode."""
+
+    def __init__(self, at: int) -> None:
+        self.env, self.at = TOY(), at
+        step, reset = self.env.scene.step, self.env.reset
+        self.frames = self.episodes = 0
+
+        def diverge(action: Any) -> Any:
+            self.frames += 1
+            bad = self.episodes == 2 and self.frames == self.at
+            return step(action)._replace(reward=float("nan")) if bad else step(action)
+
+        def begin(**settings: Any) -> Any:
+            self.frames, self.episodes = 0, self.episodes + 1
+            return reset(**settings)
+
+        self.env.scene.step, self.env.reset = diverge, begin  # type: ignore[method-assign]
+
+
+def test_of_an_episode_that_diverges_the_steps_before_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    player = random_player(lambda: Diverging(8).env, 0)
+    with VideoWriter(tmp_path / "videos", ABOUT) as writer:
+        assert collect(player, writer, 300) == 4, "100, 6, 100 and 100 frames"
+        assert writer.frames == 306
+    assert "toy: its simulation became unstable (the reward is nan) in step 4 of the episode of seed" in caplog.text
+    assert "Its 3 steps before are kept" in caplog.text
+
+
+def test_one_that_diverges_at_once_stops_the_collection_with_what_it_has(tmp_path: Path) -> None:
+    player = random_player(lambda: Diverging(1).env, 0)
+    with pytest.raises(Unstable, match="in step 1"), VideoWriter(tmp_path / "videos", ABOUT) as writer:
+        collect(player, writer, 300)
+    assert read_manifest(tmp_path / "videos")["episodes"] == 1
 
 
 # ---------------------------------------------------------------- real workers

@@ -19,6 +19,8 @@ from diswm.data.episodes import check_episode, content_hash, episode_name, list_
 FORMAT = 1
 MANIFEST = "manifest.json"
 DESCRIBED = ("task", "source", "renderer", "action_repeat", "frames_per_row", "seed", "versions", "distraction")
+_EPOCH, _STAMP = datetime.datetime(2000, 1, 1), "%Y%m%dT%H%M%S"
+_MOST = 10_000_000  # episodes; a name with a later time is not numbered by us
 _MAY_CHANGE = ("versions",)  # between the start of a data set and its resumption
 
 
@@ -101,22 +103,36 @@ class VideoWriter:
     @property
     def frames(self) -> int:
         """Simulator steps: rows after the reset times frames per row."""
-        each = self.manifest["frames_per_row"] or self.manifest["action_repeat"] or 1
-        return (self.rows - self.episodes) * int(each)
+        return (self.rows - self.episodes) * self._each
 
-    def add(self, episode: Mapping[str, Array]) -> Path:
-        """Write one episode. Raises DiswmError as ``save_episode`` does, and for images or factors unlike those before."""
+    @property
+    def _each(self) -> int:
+        return int(self.manifest["frames_per_row"] or self.manifest["action_repeat"] or 1)
+
+    def missing(self) -> list[int]:
+        """Numbers of episodes that are not there, but later ones are: somebody deleted them."""
+        numbers = {number for name in self._files if (number := _number(name)) < _MOST}
+        return sorted(set(range(max(numbers, default=0))) - numbers)
+
+    def frames_before(self, number: int) -> int:
+        """Simulator steps of the episodes with lower numbers."""
+        before = [entry["rows"] for name, entry in self._files.items() if _number(name) < number]
+        return (sum(before) - len(before)) * self._each
+
+    def add(self, episode: Mapping[str, Array], number: int | None = None) -> Path:
+        """Write one episode, of this number or the next. Raises DiswmError as ``save_episode`` does, and for images or factors unlike
+        those before."""
         rows = check_episode(episode, f"the episode for {self.folder}")
         shapes = {name: np.shape(value) for name, value in episode.items()}
         self._check_like(shapes, "the episode")
-        name = episode_name(rows, content_hash(episode), self._stamp(self.episodes))
+        name = episode_name(rows, content_hash(episode), self._stamp(self.episodes if number is None else number))
         path = save_episode(self.folder, episode, name)
         self._note(path, shapes)
         return path
 
     def _stamp(self, index: int) -> datetime.datetime:
         """The time in the name: second ``index`` of the year 2000, or the next one that is free."""
-        while f"{(stamp := datetime.datetime(2000, 1, 1) + datetime.timedelta(seconds=index)):%Y%m%dT%H%M%S}" in self._stamps:
+        while f"{(stamp := _EPOCH + datetime.timedelta(seconds=index)):{_STAMP}}" in self._stamps:
             index += 1
         return stamp
 
@@ -147,6 +163,15 @@ class VideoWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _number(name: str) -> int:
+    """Which episode a file name is, ``_MOST`` or more where it was not numbered here."""
+    try:
+        seconds = int((datetime.datetime.strptime(name[:15], _STAMP) - _EPOCH).total_seconds())
+    except ValueError:
+        return _MOST
+    return seconds if seconds >= 0 else _MOST
 
 
 def _factor_sizes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from diswm.contract import Array, DiswmError
+from diswm.contract import Array, DiswmError, Unstable
 from diswm.envs.factors import MATERIALS
 from diswm.envs.opengl import MEND_GL, settle_gl
 from diswm.envs.originals import Original, by_dm_control
@@ -24,6 +24,7 @@ try:
         warnings.simplefilter("ignore")
         import mujoco
         from dm_control import suite
+        from dm_control.rl.control import PhysicsError
 except ModuleNotFoundError as error:
     raise DiswmError(f"The dm_control suite is not installed ({error}): pip install 'diswm[dmc]' (Python 3.11 or 3.12).") from error
 except Exception as error:  # dm_control loads the OpenGL that MUJOCO_GL names, and PyOpenGL fails in many ways
@@ -57,6 +58,7 @@ class SuiteScene:
         self._ids = [mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_MATERIAL, m) for m in MATERIALS]
         self.materials = tuple(m for m, i in zip(MATERIALS, self._ids, strict=True) if i >= 0)
         self._ids = [i for i in self._ids if i >= 0]
+        self.task = task
         self.image_size, self.ground, self._camera, self._distance = image_size, GROUND.get(domain, 0.3), CAMERAS.get(domain, 0), 1.0
         try:
             self._renderer = make_renderer(renderer, self._model, self._data, self._camera, image_size, shadow_size, needs)
@@ -80,7 +82,10 @@ class SuiteScene:
 
     def step(self, action: Array) -> Frame:
         """One control step. dm_control ends an episode with discount 1 at its time limit and 0 at a true end."""
-        out = self._env.step(self._low + (action + 1.0) * 0.5 * (self._high - self._low))
+        try:
+            out = self._env.step(self._low + (action + 1.0) * 0.5 * (self._high - self._low))
+        except PhysicsError as error:
+            raise Unstable(str(error).partition("Warning(s) raised: ")[2] or str(error)) from error
         over = out.last()
         discount = float(out.discount)
         return Frame(float(out.reward), over and discount == 0.0, over and discount != 0.0, discount)

@@ -19,7 +19,7 @@ from diswm.envs.opengl import settle_gl
 from diswm.envs.originals import Original, by_gymnasium
 from diswm.envs.reach import DrawerPose
 from diswm.envs.render import make_renderer
-from diswm.envs.scene import PLAIN, Frame, Look
+from diswm.envs.scene import PLAIN, Frame, Look, check_stable
 from diswm.envs.view import Surface, posed
 
 settle_gl()
@@ -41,6 +41,9 @@ PLACES = (-0.1, 0.1)
 them for each episode.)"""
 HEIGHT, ASIDE, AXES = 0.96, (0.0, 0.6), ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 """The published camera looks straight down on the table's middle: metres; columns of the axes are right, up and back."""
+SHADOWS, FAR_SHADOWS = 4.5, 2.5
+"""The shadow map covers the part of the table that is seen, a square so many times smaller than metaworld's, or than that where the camera
+moves: 512 texels then lie as near to each other as 2,300 of metaworld's 4,096."""
 NEAR = {"drawer_open": 0.08, "drawer_close": 0.06}
 """Published success: the handle is as near to its goal, along the drawer's way."""
 _FILES = {"wood": "textures/wood", "metal": "textures/metal", "marble": "textures/marble", "fabric": "scene/textures/fabricPattern"}
@@ -74,13 +77,15 @@ class DrawerScene:
         self._near = NEAR[task] if reward == "v1" else None
         self._model, self._data = self._env.model, self._env.data
         self._ids = [self._model.material(name).id for name in self.materials]
-        self.image_size = image_size
+        self.task, self.image_size = task, image_size
         self._place_camera()
-        self._reflectance = self._model.mat_reflectance.copy()
+        model = self._model  # as metaworld has it:
+        self._own = model.vis.map.shadowclip, model.light_pos.copy(), model.mat_reflectance.copy()
+        self._draw_shadows_near(FAR_SHADOWS if "camera" in needs else SHADOWS)
         self._model.mat_reflectance[:] = 0.0  # invisible from above, and each face that reflects takes OpenGL another picture
         self._observation = np.zeros(39)
         # A texel of the table is about a pixel of the picture.
-        surface = Surface("table_wood", self.textures, picture, 3 * image_size // 2, clamped=True)
+        surface = Surface("table_wood", self.textures, picture, 3 * image_size // 2, glossy=True)
         self._renderer = make_renderer(renderer, self._model, self._data, 0, image_size, shadow_size, needs, surface)
         self.renderer = self._renderer.name
         self.pose = DrawerPose(self._model, self._data, PLACES)
@@ -90,6 +95,14 @@ class DrawerScene:
         quat = np.zeros(4)
         mujoco.mju_mat2Quat(quat, np.array(AXES).ravel())
         self._model.cam_pos[0], self._model.cam_quat[0], self._model.cam_fovy[0] = (*ASIDE, HEIGHT), quat, 45.0
+
+    def _draw_shadows_near(self, times: float) -> None:
+        """Have OpenGL's shadow map cover the table's middle. The lights that cast shadows are directional: where they stand is where
+        the map lies and nothing else."""
+        model = self._model
+        model.vis.map.shadowclip /= times
+        casting = (model.light_castshadow > 0) & (model.light_type == mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+        model.light_pos[casting] = (*ASIDE, 0.0) - 2.0 * model.light_dir[casting]  # 2 m above the table
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
         place = np.random.default_rng(task).uniform(*PLACES)
@@ -106,6 +119,7 @@ class DrawerScene:
     def step(self, action: Array) -> Frame:
         """One control step. The task never ends by itself."""
         self._observation, reward, _, _, info = self._env.step(action)
+        check_stable(self._data)
         success = info["success"] > 0 if self._near is None else info["obj_to_target"] <= self._near
         return Frame(float(reward), False, False, 1.0, bool(success))
 
@@ -116,10 +130,11 @@ class DrawerScene:
             return self._renderer.draw(look)
 
     def original(self) -> Original:
-        """The current state, to be drawn as metaworld does, reflections and all, by the published camera."""
-        model = copy.copy(self._model)
-        model.mat_reflectance[:] = self._reflectance
-        return by_gymnasium("metaworld", model, self._data, self.image_size, self.image_size, 0)
+        """The current state, to be drawn as metaworld does, with its shadows and reflections, by the published camera."""
+        model, data = copy.copy(self._model), copy.copy(self._data)
+        model.vis.map.shadowclip, model.light_pos[:], model.mat_reflectance[:] = self._own
+        mujoco.mj_camlight(model, data)
+        return by_gymnasium("metaworld", model, data, self.image_size, self.image_size, 0)
 
     def camera_axes(self) -> Array:
         """The camera's right, up and back in the world, columns of (3, 3)."""

@@ -34,7 +34,7 @@ class GymScene:
     ground = 1.0
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str, image_size: int):
-        self._env, self._name, self.image_size = env, name, image_size
+        self._env, self.task, self.image_size = env, name, image_size
         self._sees = is_picture(env.observation_space)
         if not self._sees and env.render_mode != "rgb_array":
             raise DiswmError(f"{name}: has no image observations and does not draw. Make it with render_mode='rgb_array'.")
@@ -54,7 +54,7 @@ class GymScene:
             self._observation, reward, terminated, truncated, _ = self._env.step(self.actions.native(action))
             value = float(reward)
         if not math.isfinite(value):
-            raise DiswmError(f"{self._name}: its step() gave the reward {value}. Expected a finite number. {_MEND}")
+            raise DiswmError(f"{self.task}: its step() gave the reward {value}. Expected a finite number. {_MEND}")
         return Frame(value, bool(terminated), bool(truncated), 0.0 if terminated else 1.0)
 
     def draw(self, look: Look = PLAIN) -> Array:
@@ -62,7 +62,7 @@ class GymScene:
             picture = np.asarray(self._observation if self._sees else self._env.render())
         picture = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
         if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[-1] == 3)):
-            raise DiswmError(f"{self._name}: its picture is {picture.dtype} {picture.shape}. Expected uint8 (height, width, 3). {_MEND}")
+            raise DiswmError(f"{self.task}: its picture is {picture.dtype} {picture.shape}. Expected uint8 (height, width, 3). {_MEND}")
         whole = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
         return np.array(whole.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC))
 
@@ -92,9 +92,9 @@ class GymScene:
         except DiswmError:  # a world of ours, registered with Gymnasium
             raise
         except errors.DependencyNotInstalled as error:
-            raise _missing(self._name, error) from error
+            raise _missing(self.task, error) from error
         except Exception as error:
-            raise DiswmError(f"{self._name}: its {what} failed ({error!r}). {_MEND}") from error
+            raise DiswmError(f"{self.task}: its {what} failed ({error!r}). {_MEND}") from error
 
 
 class Scaled:

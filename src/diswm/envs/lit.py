@@ -52,14 +52,14 @@ def highlight(lights: Lights, views: Array, specular: float, shininess: float) -
     return np.asarray(specular * (lights.specular * strength.mean(1)[:, None])[open_].sum(0))
 
 
-def correction(rgb: Array, plain: Array, shadowed: Array, gloss: Array | float = 0.0, most: Array | float = 1.0) -> tuple[float, Array]:
+def correction(rgb: Array, plain: Array, shadowed: Array, gloss: Array | float = 0.0) -> tuple[float, Array]:
     """An emission and a factor for the colour ``rgb`` (3,) of a surface, by which a ray caster shows it as OpenGL does.
 
-    ``plain`` and ``shadowed`` are the `sums`, ``gloss`` is the `highlight`, ``most`` where OpenGL clamps. The ray caster gives
-    factor * rgb * (plain + shadowed + emission), OpenGL min(most, rgb * plain + gloss) + rgb * shadowed: the same in full light, and in
+    ``plain`` and ``shadowed`` are the `sums`, ``gloss`` is the `highlight`. The ray caster gives
+    factor * rgb * (plain + shadowed + emission), OpenGL min(1, rgb * plain + gloss) + rgb * shadowed: the same in full light, and in
     shadow or at the edge of a cone of light as nearly as one emission for three channels can.
     """
     rgb = np.maximum(np.asarray(rgb, np.float64), 1e-3)
-    shown = np.minimum(most, rgb * plain + gloss) / rgb
+    shown = np.minimum(1.0, rgb * plain + gloss) / rgb
     emission = float((rgb * (shown - plain)).sum() / rgb.sum())
     return emission, (shown + shadowed) / np.maximum(plain + emission + shadowed, 1e-6)

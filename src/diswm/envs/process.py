@@ -15,7 +15,8 @@ from diswm.contract import DiswmError
 TRIES = 3
 """Starts of a worker for one request; one that dies that often will not do better."""
 GUARD = "a script that uses workers needs `if __name__ == '__main__':` around what it does."
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS")  # the last is software GL's
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_GL_THREADS = "LP_NUM_THREADS"  # of software OpenGL: those beside the one that draws; to hand it to a single other costs 7% of a picture
 
 
 class Raised(NamedTuple):
@@ -55,7 +56,8 @@ class WorkerProcess:
         """Start the process; it is not waited for."""
         here, there = self._context.Pipe()
         process = self._context.Process(target=self._body, args=(there, *self._args), daemon=True, name=f"diswm {self.name}")
-        with _environment(dict.fromkeys(_THREADS, str(self._threads))):
+        bounds = dict.fromkeys(_THREADS, str(self._threads))
+        with _environment(bounds | {_GL_THREADS: str(self._threads if self._threads > 1 else 0)}):
             process.start()
         there.close()
         self.connection, self._process = here, process

@@ -75,8 +75,8 @@ class RayCaster:
         """The current state of ``data`` as (size, size, 3) uint8, with background and texture of ``look``."""
         self._copy_state()
         self._copy_lights(look)
-        if self._printed and (self._surface.clamped or look.light is not None):
-            self._dim_surface(look)
+        if self._printed:
+            self._dim_surface()
         if "texture" in self._needs:
             self._floor_texid[1] = self._own_texid if look.texture is None else self._model.ntex + look.texture
         self._launch()
@@ -170,7 +170,7 @@ class RayCaster:
         for into, name in zip(self._lights, _BRIGHTNESS, strict=True):
             into[:n], into[-1] = getattr(model, f"light_{name}"), getattr(model.vis.headlight, name)
 
-    def _dim_surface(self, look: Look) -> None:
+    def _dim_surface(self) -> None:
         """Show floor or table no brighter than OpenGL does, which clamps the light on a texture."""
         model, data, material = self._model, self._data, self._material
         ambient, diffuse, specular = self._lights
@@ -179,13 +179,13 @@ class RayCaster:
         shadow = np.append(model.light_castshadow, np.zeros(spare)).astype(bool)
         lights = lit.Lights(-self._poses[-1], shadow, on * ambient, on * diffuse, on * specular)
         plain, shadowed = lit.sums(lights)
-        rgb, gloss, most = model.mat_rgba[material, :3].astype(np.float64), np.zeros(3), np.ones(3)
-        if self._surface.clamped:
+        rgb, gloss = model.mat_rgba[material, :3].astype(np.float64), np.zeros(3)
+        if self._surface.glossy:
             views = lit.views(data.cam_xmat[self._camera].reshape(3, 3), model.cam_fovy[self._camera])
             gloss = lit.highlight(lights, views, model.mat_specular[material], model.mat_shininess[material])
-        elif look.light is not None:
-            most = np.maximum(most, rgb * plain / look.light[2])
-        emission, factor = lit.correction(rgb, plain, shadowed, gloss, most)
+        elif (rgb * plain <= 1.0).all():  # nothing is clamped
+            return
+        emission, factor = lit.correction(rgb, plain, shadowed, gloss)
         self._looks[2][material, :3] *= factor
         self._looks[3][material] += emission
 

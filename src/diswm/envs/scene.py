@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from diswm.contract import Array
+from diswm.contract import Array, Unstable
 
 
 class Frame(NamedTuple):
@@ -47,6 +47,7 @@ PLAIN = Look()
 class Scene(Protocol):
     """A simulator at frame rate. Actions are (A,) float64 in [-1, 1]; one-hot in a scene whose ``discrete`` is True."""
 
+    task: str  # what it is called
     act_dim: int
     image_size: int
     renderer: str
@@ -78,6 +79,18 @@ class Paintable(Scene, Protocol):
 
     def paint(self, colours: Array) -> None:
         """Give the materials their colours, (K, 3) in the order of ``materials``; alpha stays as it is."""
+
+
+def check_stable(data: Any) -> None:
+    """Raise Unstable where MuJoCo has warned of values that are not finite or huge; it then went on from its start, without a word.
+
+    ``data`` is its MjData, whose warnings a reset clears."""
+    import mujoco
+
+    kinds = mujoco.mjtWarning
+    for kind in (kinds.mjWARN_BADQPOS, kinds.mjWARN_BADQVEL, kinds.mjWARN_BADQACC, kinds.mjWARN_BADCTRL):
+        if data.warning.number[kind.value]:
+            raise Unstable(kind.name)
 
 
 class SceneWrapper:

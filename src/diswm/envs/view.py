@@ -110,9 +110,8 @@ class Surface(NamedTuple):
     """(number, height, width) -> (height, width, 3) uint8."""
     texels: int
     """Side that suits a ray a pixel."""
-    clamped: bool = False
-    """Whether the ray caster always dims it to where OpenGL clamps its light, highlight included (see `lit`); else it only keeps a
-    brighter light from showing more than OpenGL would, so that the scene as it is stays as it was."""
+    glossy: bool = False
+    """Whether it shows highlights (see `lit`): OpenGL lights a wide floor at its corners, so that there are none in sight."""
 
     def prints(self) -> list[Array]:
         """Every texture, (texels, texels, 3) uint8."""

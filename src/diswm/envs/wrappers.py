@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from diswm.contract import Array, DiswmError
+from diswm.contract import Array, DiswmError, Unstable
 from diswm.envs.scene import Frame, SceneWrapper
 
 
@@ -54,7 +55,7 @@ class ActionRepeat(gym.Env[Array, Array]):
         self.action_space = gym.spaces.Box(0.0 if self.discrete else -1.0, 1.0, (scene.act_dim,), np.float32)
         self._seeds = np.random.SeedSequence(seed)
         self._image: Array | None = None
-        self._over = True
+        self._over, self._steps = True, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode. With a seed it is a function of the seed and the actions alone; without one, the next of this
@@ -68,7 +69,7 @@ class ActionRepeat(gym.Env[Array, Array]):
         if hasattr(self.scene, "enter"):
             self.scene.enter(float((options or {}).get("progress", 0.0)))
         self.scene.reset(task, colour)
-        self._over = False
+        self._over, self._steps = False, 0
         self._image = self.scene.draw()
         return self._image.copy(), self._info(frames=0, discount=1.0)
 
@@ -76,15 +77,16 @@ class ActionRepeat(gym.Env[Array, Array]):
         """Hold ``action`` for up to ``action_repeat`` frames.
 
         Raises DiswmError for an action of the wrong shape, not finite, outside [-1, 1] or not one-hot (clipping is the agent's job, so
-        that what is stored is what was done), and for a step after the end of an episode.
+        that what is stored is what was done), and for a step after the end of an episode; Unstable where the simulation diverges.
         """
         control = self._checked(action)
         if self._over:
             raise DiswmError("The episode is over (or has not begun): call reset() before step().")
+        self._steps += 1
         self.scene.begin_step()
         total, frames, success = 0.0, 0, None
         for _ in range(self.action_repeat):
-            frame = self.scene.step(control)
+            frame = self._frame(control)
             total += frame.reward
             frames += 1
             success = frame.success if success is None else success or bool(frame.success)
@@ -94,6 +96,20 @@ class ActionRepeat(gym.Env[Array, Array]):
         self._image = self.scene.draw()
         known = {} if success is None else {"success": success}
         return self._image.copy(), total, frame.terminated, frame.truncated, self._info(frames, frame.discount) | known
+
+    def _frame(self, control: Array) -> Frame:
+        try:
+            frame: Frame = self.scene.step(control)
+            if not math.isfinite(frame.reward):
+                raise Unstable(f"the reward is {frame.reward}")
+        except Unstable as error:
+            self._over = True
+            raise Unstable(
+                f"{self.scene.task}: its simulation became unstable ({error}) in step {self._steps} of the episode of seed "
+                f"{self._seeds.entropy}. The episode ends here: call reset(). Where it happens often, try another --seed, a smaller "
+                "--env.action-repeat or smaller actions."
+            ) from error
+        return frame
 
     def render(self) -> Array:
         """The last observation, (H, W, 3) uint8. Raises DiswmError before the first reset."""

@@ -16,8 +16,10 @@ from diswm.pictures.overview import LEVEL, overview
 from diswm.pictures.page import document
 from diswm.pictures.worlds import TASKS, World, draw_world, named
 from diswm.trainers.progress import progress
+from diswm.trainers.seeds import seed_of
 
 MOST = 12
+_PAGES = (".html", ".htm")
 _ADVICE = "Free some space or choose another place with --out."
 
 
@@ -30,6 +32,8 @@ def gallery(tasks: Sequence[str] = (), *, out: Path | str = "gallery", seed: int
     """
     path = Path(out)
     brief = path.suffix.lower() == ".md"
+    if not brief and path.suffix.lower() not in _PAGES and path.exists() and not path.is_dir():
+        raise DiswmError(f"{path}: is a file. Name a page (.html), a text with pictures (.md) or a folder with --out.")
     worlds = draw(tasks, seed, 1 if brief else frames, (LEVEL,) if brief else LEVELS)
     return write_overview(worlds, path, seed) if brief else write_page(worlds, path, seed)
 
@@ -38,6 +42,7 @@ def draw(tasks: Sequence[str], seed: int, frames: int, levels: Sequence[str] = L
     """The worlds with their pictures."""
     if not 1 <= frames <= MOST:
         raise DiswmError(f"frames={frames} must be from 1 to {MOST} (--frames).")
+    seed_of(seed, "gallery")  # refuses one that is none, here and not world by world
     names, shown = named(tasks), [cell for cell in cells() if cell.level in ("", *levels)]
     each = len(shown) + 3  # and a view by each renderer
     worlds = []
@@ -56,7 +61,7 @@ def draw(tasks: Sequence[str], seed: int, frames: int, levels: Sequence[str] = L
 
 def write_page(worlds: Sequence[World], out: Path, seed: int) -> Path:
     """Whole or not at all."""
-    page = out if out.suffix.lower() in (".html", ".htm") else out / "gallery.html"
+    page = out if out.suffix.lower() in _PAGES else out / "gallery.html"
     _write(page, document(worlds, seed, _made(worlds, seed)).encode())
     return page
 

@@ -53,6 +53,23 @@ def random_player(make: Callable[[], Env], seed: int) -> Player:
     return Player(env, partial(random_policy, seed, action_size(env), env.discrete), seed)
 
 
+def fill(player: Player, writer: VideoWriter, frames: int) -> bool:
+    """Play again what somebody deleted among the episodes that are there, so that the data set is what it was and the next number is
+    that of the next episode. False if it was interrupted; the same call goes on."""
+    missing = writer.missing()
+    if not missing or writer.frames >= frames:
+        return True
+    with Interrupt() as stop, progress("play what is missing", len(missing), "episodes") as bar:
+        for done, number in enumerate(missing):
+            bar.update(done)
+            episode = player(number, writer.frames_before(number) / frames, lambda taken: not stop.requested)
+            if episode is None:
+                return False
+            writer.add(episode, number)
+        bar.update(len(missing))
+    return True
+
+
 def collect(player: Player, writer: VideoWriter, frames: int) -> int:
     """Add whole episodes until ``frames`` simulator steps are there; what the folder holds already counts.
 

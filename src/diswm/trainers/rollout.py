@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from diswm.contract import Array, Env, Episode
+from diswm.contract import Array, Env, Episode, Unstable
 from diswm.data.episodes import EpisodeBuilder
 from diswm.trainers.seeds import seed_of
+
+_LOG = logging.getLogger("diswm")
 
 
 def action_size(env: Env) -> int:
@@ -75,8 +78,15 @@ class Rollout:
         return not self.actions
 
     def step(self, action: Array) -> Taken:
-        """Act once; ``image`` is then the frame that came of it."""
-        self.image, reward, terminated, truncated, info = self.env.step(action)
+        """Act once; ``image`` is then the frame that came of it. An episode whose simulation diverges ends with the step before, by
+        no fault of the task; Unstable where there is none."""
+        try:
+            self.image, reward, terminated, truncated, info = self.env.step(action)
+        except Unstable as error:
+            if self.is_first:
+                raise
+            _LOG.warning("%s Its %d steps before are kept.", error, len(self.actions))
+            return Taken(0, True)
         self.builder.add(self.image, action, reward, terminated, info["factors"])
         self.actions.append(action)
         self.score += float(reward)
