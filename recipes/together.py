@@ -163,7 +163,7 @@ def section(gathered: Gathered) -> str:
         said = ["No finished run has scores, so nothing can be said."]
     else:
         said = [
-            f"{words.plural(len(gathered.points), 'finished run')}, a point each ({'; '.join(variants)}): the score of its code at its end, "
+            f"{words.plural(len(gathered.points), 'finished run')}, a point each ({'; '.join(variants)}): the score of its code at the end "
             "on frames with independent factors, beside its mean return on the training colours. Spearman's rank correlation with a 95% "
             "bootstrap interval over runs.",
             study.markdown(["task", "score", "over all runs", "less the mean of the method", "along training, mean over runs"], rows),
