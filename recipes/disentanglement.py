@@ -75,7 +75,8 @@ def cell(values: Sequence[float]) -> str:
     if not values:
         return words.MISSING
     found = bootstrap_interval(values)
-    return f"{words.number(found.mean)} ({words.interval(found.low, found.high) if len(values) > 1 else 'one seed'})"
+    mean, low, high = (round(value, 3) for value in found)  # no table needs more of the smallest
+    return f"{words.number(mean)} ({words.interval(low, high) if len(values) > 1 else 'one seed'})"
 
 
 def world_table(kinds: dict[str, list[Run]]) -> str:
@@ -179,7 +180,7 @@ def draw(found: Table, gathered: together.Gathered, path: Path) -> None:
             values = {kind: [run["scores"][name] for run in runs.get(kind, []) if name in run["scores"]] for kind in kinds}
             charts.dots(place, values, styles)
             place.set_yticks(range(len(kinds)), kinds if place is axes[row, 0] else [""] * len(kinds))
-            place.invert_yaxis()
+            place.axvline(0, color="0.3", linewidth=1)
             place.set_title(f"{world}: {label}", fontsize=10)
     for row, (task, points) in enumerate(tasks.items(), 2):
         looks = charts.looks(list(together.counted(points)))
@@ -214,7 +215,7 @@ def origin(found: Table, command: str) -> str:
     strengths = {run["kind"]: run["strength"] for run in runs if run["strength"] is not None}
     return (
         f"`{command}`, {datetime.date.today()}. {here['machine']}, {here['device']}, one thread a run, torch {here['torch']}; "
-        f"{words.plural(len(runs), 'run')}, {words.duration(sum(run['seconds'] for run in runs))} of one core.\n\n"
+        f"{words.plural(len(runs), 'run')}, {words.duration(sum(run['seconds'] for run in runs))} if one had followed the other.\n\n"
         f"A video model of each kind and seed: {scale['updates']:,} updates of {scale['batch']} windows of {scale['length']} frames (of "
         f"{scale['windows']:,} windows; poses walk, colours are new in each frame), code of {model['z_dim']}, depth {model['depth']}, "
         f"weights of `diswm pretrain`. Strengths: {words.listing([f'{kind} {value:g}' for kind, value in strengths.items()]) or 'none'}. "
