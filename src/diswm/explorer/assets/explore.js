@@ -242,7 +242,7 @@ function choose(frame) {
 
 function thumbnail(picture, name, first = false) {
   const label = document.createElement("label");
-  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "frame" });
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "frame", disabled: failed });
   radio.setAttribute("aria-label", name);
   label.append(radio, picture);
   find("#strip")[first ? "prepend" : "append"](label);
