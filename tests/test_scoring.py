@@ -85,6 +85,7 @@ def test_what_a_run_need_not_have(teacher: Path, drawn: Path, tmp_path: Path) ->
         quick(run, drawn, tmp_path / "c")
 
 
+@pytest.mark.filterwarnings("error:no dimension of the code")
 def test_a_dead_code_has_defined_scores_and_that_is_said(teacher: Path, drawn: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(teacher, tmp_path / "teacher"))
     world = networks(run)["world"]

@@ -136,7 +136,10 @@ def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
 
     factors, discrete = given.for_scores()
     varies = np.ptp(factors, axis=0) > 0
-    nats, entropy = mutual_information(prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a dead code: the scores have told
+        points = prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics"))
+    nats, entropy = mutual_information(points)
     names = [one.name for one, kept in zip(given.drawn, varies, strict=True) if kept]
     return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist()}
 
