@@ -2,10 +2,10 @@
 
 python recipes/keep.py runs/transfer results/runs/transfer
 
-Of each run its config (paths from the study's folder on), cost, final evaluation and metrics are kept, of the updates' metrics one line in
-twenty. The other recipes read
-what is kept as they read the runs, so that a study may be made in parts, on several days and machines. A run that went further takes
-the place of what was kept of it; a kept run that is not in FOLDER stays.
+Of each run its config (paths from the study's folder on), cost, final evaluation, scores of its code (`diswm metrics`) and metrics are
+kept, of the updates' metrics one line in twenty. The other recipes read what is kept as they read the runs, so that a study may be made
+in parts, on several days and machines. A run that went further takes the place of what was kept of it; a kept run that is not in FOLDER
+stays.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from diswm.contract import DiswmError
 from diswm.report.reading import read_run
 
-FILES = ("config.json", "cost.json", "evaluation.json")
+FILES = ("config.json", "cost.json", "evaluation.json", "metrics.json")
 EVERY = 20
 NOT_THE_NUMBERS = ("out", "device", "threads", "wandb", "probe")
 """Settings that may differ between what is kept and what takes its place."""
@@ -48,6 +48,8 @@ def keep(run: Path, target: Path, study: Path) -> None:
             raise DiswmError(f"{target}: is of a run with another config than {run}. Move one of them away.")
         if before.latest("frames") > found.latest("frames") or before.latest("updates") > found.latest("updates"):
             raise DiswmError(f"{target}: went further than {run}. Remove it to begin anew.")
+        if any(before.latest(clock) < found.latest(clock) for clock in ("frames", "updates")):
+            (target / "metrics.json").unlink(missing_ok=True)  # of a code that has learned on since
     target.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         if (run / name).is_file():

@@ -18,6 +18,7 @@ from diswm.build import load_video_model, networks
 from diswm.cli import main
 from diswm.contract import DiswmError
 from diswm.data.factorset import Drawn, FactorSet
+from diswm.explorer.bundle import bundle
 from diswm.factorsets import draw_factors
 from diswm.hub import WEIGHTS
 from diswm.metrics.disentangle import names
@@ -76,15 +77,15 @@ def test_what_a_run_need_not_have(teacher: Path, drawn: Path, tmp_path: Path) ->
     with_all = quick(teacher, drawn, tmp_path / "a", on_policy=False)
     assert quick(run, drawn, tmp_path / "b", on_policy=False)["independent"] == with_all["independent"]
     assert with_all["on_policy"]["missing"] == "was not asked for"
-    with pytest.raises(DiswmError, match="are not those of its"):
-        api.traverse(run, device="cpu")  # there is nothing to draw with
-    with pytest.raises(DiswmError, match="are not those of its"):
-        load_video_model(run)
+    for draw in (lambda: api.traverse(run, device="cpu"), lambda: load_video_model(run), lambda: bundle(run, None)):
+        with pytest.raises(DiswmError, match="have no decoder and no rssm, so that nothing can be drawn"):
+            draw()
     save_networks(run / WEIGHTS, {"world": {name: value for name, value in world.items() if not name.startswith("encoder.")}})
-    with pytest.raises(DiswmError, match="are not those of its"):
+    with pytest.raises(DiswmError, match=r'are not those of its.*Missing key\(s\).*"convs'):
         quick(run, drawn, tmp_path / "c")
 
 
+@pytest.mark.filterwarnings("error:no dimension of the code")
 def test_a_dead_code_has_defined_scores_and_that_is_said(teacher: Path, drawn: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(teacher, tmp_path / "teacher"))
     world = networks(run)["world"]

@@ -31,7 +31,7 @@ def load(run: Path | str, device: str = "cpu") -> Dreamer:
     folder = local(run)
     head = read_config(folder, "train")
     config = from_dict(TrainRun, head["config"])
-    weights = networks(folder)
+    weights = _whole(folder)
     with _fitting(folder):
         agent = Dreamer(
             config.model, _actions(weights, config.model), config.learner, config.dreamer, config.weights, config.anneal,
@@ -41,13 +41,18 @@ def load(run: Path | str, device: str = "cpu") -> Dreamer:
     return agent
 
 
+_SAID = 160
+"""Characters of a message about weights that are shown."""
+
+
 @contextlib.contextmanager
 def _fitting(folder: Path) -> Iterator[None]:
     """DiswmError where weights do not fit the networks that their config describes."""
     try:
         yield
     except (KeyError, RuntimeError) as error:
-        said = next(line.strip() for line in f"{error}\n{type(error).__name__}".splitlines() if line.strip())
+        lines = [line.strip() for line in f"{error}\n{type(error).__name__}".splitlines() if line.strip()]
+        said = lines[lines[0].startswith("Error(s) in loading")][:_SAID]  # PyTorch's first line only names the class
         raise DiswmError(f"{folder}: its weights are not those of its config.json ({said}). Take both from one run.") from error
 
 
@@ -55,6 +60,18 @@ def networks(folder: Path) -> dict[str, Any]:
     """The networks' state dicts of a run, or of what `diswm export` made of one."""
     exported = folder / WEIGHTS
     return load_networks(exported) if exported.is_file() else load_model(checkpoint(folder))
+
+
+def _whole(folder: Path) -> dict[str, Any]:
+    """The networks of a run that has a whole world model. DiswmError where a part of it is missing."""
+    found = networks(folder)
+    there = {name.partition(".")[0] for name in found.get("world", {})}
+    if missing := [part for part in _VIDEO_PARTS if part not in there]:
+        raise DiswmError(
+            f"{folder}: its weights have no {' and no '.join(missing)}, so that nothing can be drawn or predicted. An encoder alone can be "
+            "scored (`diswm metrics`); for all else take a whole run."
+        )
+    return found
 
 
 def checkpoint(folder: Path) -> Path:
@@ -72,9 +89,9 @@ def load_video_model(run: Path | str, device: str = "cpu") -> WorldModel:
     if "imported" not in found:
         found = read_config(folder, "pretrain")
     model = _model(found)
-    world = WorldModel(model, 0)
+    world, whole = WorldModel(model, 0), _whole(folder)["world"]
     with _fitting(folder):
-        weights = {name: value for name, value in networks(folder)["world"].items() if not name.startswith("heads.")}
+        weights = {name: value for name, value in whole.items() if not name.startswith("heads.")}
         weights["rssm.inp.weight"] = weights["rssm.inp.weight"][:, : model.stoch]
         world.load_state_dict(weights)
     return world.to(device).eval().requires_grad_(False)
@@ -120,7 +137,7 @@ def start_from(learner: WorldLearner, config: PretrainRun | TrainRun) -> None:
     if agent is None:
         learner.world.start_from(load_video_model(config.start), _VIDEO_PARTS)
         return
-    weights = networks(config.start)
+    weights = _whole(config.start)
     theirs, ours = (_actions(weights, config.model), found.get("discrete", False)), (agent.world.act_dim, agent.discrete)
     if theirs != ours:
         had, takes = (f"{count} {'choices' if discrete else 'actions'}" for count, discrete in (theirs, ours))
@@ -207,6 +224,7 @@ def load_learner(folder: Path, device: str) -> WorldLearner:
         return load(folder, device)
     config = from_dict(PretrainRun, found["config"])
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=config.seed, device=device)
+    weights = _whole(folder)["world"]
     with _fitting(folder):
-        learner.world.load_state_dict(networks(folder)["world"])
+        learner.world.load_state_dict(weights)
     return learner

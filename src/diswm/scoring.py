@@ -97,25 +97,36 @@ def score(
     return target
 
 
-def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: int) -> dict[str, Any]:
-    """All scores: those from classes with angles as classes, linear ones with angles as sine and cosine."""
-    rows: list[dict[str, Any]] = []
-    information: dict[str, Any] = {}
+def table_of(
+    codes: Array, given: FactorSet, seed: int, *, plain: bool = False, reps: int = 0, nulls: int = 3
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows of all scores of codes (N, E) on independent factors, and what they warn of.
+
+    Scores from classes take angles as classes, linear ones as sine and cosine. Of a ``plain`` embedding there are linear ones alone.
+    """
+    options: dict[str, Any] = {"reps": reps, "nulls": nulls}
+    names = [one.name for one in given.drawn for _ in one.numbers(given.values[:1, 0]).T]
+    linear, notes = scores(codes, *given.for_probes(), generator(seed, "metrics"), only=PROBES, names=names, **options)
     if plain:
-        notes = [f"this encoder has no code but an embedding of {codes.shape[1]:,} numbers: only linear probes mean something of it"]
-    else:
-        only, names = [name for name in score_names() if name not in PROBES], [one.name for one in given.drawn]
-        rows, notes = scores(codes, *given.for_scores(), generator(seed, "metrics"), only=only, reps=reps, names=names)
-        information = {"information": _information(codes, given, seed)}
+        return linear, notes
+    only, names = [name for name in score_names() if name not in PROBES], [one.name for one in given.drawn]
+    rows, notes = scores(codes, *given.for_scores(), generator(seed, "metrics"), only=only, names=names, **options)
+    return rows + linear, notes
+
+
+def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: int) -> dict[str, Any]:
+    """All scores, each factor's probe, and what the dimensions tell of the factors."""
+    rows, notes = table_of(codes, given, seed, plain=plain, reps=reps)
+    if plain:
+        notes.append(f"this encoder has no code but an embedding of {codes.shape[1]:,} numbers: only linear probes mean something of it")
     if len(codes) < FITTING * codes.shape[1]:
         notes.append(f"{len(codes):,} frames are few for {codes.shape[1]:,} numbers: probes fit noise, so read them beside chance")
-    linear, _ = scores(codes, *given.for_probes(), generator(seed, "metrics"), only=PROBES, reps=reps)
     return {
         "points": len(codes),
-        "rows": rows + linear,
+        "rows": rows,
         "factors": _each(Scoring(codes, given.drawn, given.values), reps, seed),
         "notes": notes,
-        **information,
+        **({} if plain else {"information": _information(codes, given, seed)}),
     }
 
 
@@ -125,7 +136,10 @@ def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
 
     factors, discrete = given.for_scores()
     varies = np.ptp(factors, axis=0) > 0
-    nats, entropy = mutual_information(prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a dead code: the scores have told
+        points = prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics"))
+    nats, entropy = mutual_information(points)
     names = [one.name for one, kept in zip(given.drawn, varies, strict=True) if kept]
     return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist()}
 

@@ -1,44 +1,84 @@
-"""The comparison of kinds runs at its tiny scale, goes on where it was, and leaves results/ alone."""
+"""The comparison of kinds: how poses walk, what is scored, and that it runs at its tiny scale and goes on where it was."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
+from diswm.data.factorset import Drawn, FactorSet
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(out: Path) -> None:
-    flags = ["--tiny", "--device=cpu", "--threads=1", f"--out={out}", "--kinds", "factor_vae", "none"]
-    subprocess.run([sys.executable, str(ROOT / "benchmarks" / "regularisers.py"), *flags], check=True, capture_output=True, timeout=300)
+@pytest.fixture(scope="module")
+def script() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        yield importlib.import_module("regularisers")
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
 
 
-def test_it_runs_goes_on_and_leaves_results_alone(tmp_path: Path) -> None:
-    def results() -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in (ROOT / "results").glob("*.md")}
+def test_poses_turn_back_at_the_ends_of_their_range_and_angles_come_round(script: ModuleType) -> None:
+    low, high = np.array([-1.0, -np.pi]), np.array([1.0, np.pi])
+    steps = np.array([[[0.0, 0.0], [0.5, 0.5], [0.5, 0.5]]])
+    found = script.walk(np.array([[0.8, 3.0]]), steps, low, high, np.array([False, True]))
+    # 0.8, 1.3 and 1.8 turned back at 1: 0.8, 0.7, 0.2. 3, 3.5, 4 less a turn where beyond pi.
+    np.testing.assert_allclose(found[0], [[0.8, 3.0], [0.7, 3.5 - 2 * np.pi], [0.2, 4.0 - 2 * np.pi]])
 
-    before = results()
-    run(tmp_path)
-    page = (tmp_path / "table.md").read_text()
-    lines = [line for line in page.splitlines() if line.startswith("| ")]
-    assert [line.split(" | ")[0].strip("| ") for line in lines] == ["kind", "---", "factor_vae", "none", "shuffled points, mean"]
-    assert "nan" not in page.lower()
-    assert len(list(tmp_path.glob("*/*.json"))) == 4, "two kinds, two seeds"
-    path = tmp_path / "none" / "1.json"
-    said = json.loads(path.read_text())
-    said["scores"]["mig"] = 0.5  # kept: what is there is not trained again
-    path.write_text(json.dumps(said))
-    (tmp_path / "factor_vae" / "0.json").unlink()
-    run(tmp_path)
-    again = (tmp_path / "table.md").read_text()
-    assert json.loads(path.read_text())["scores"]["mig"] == 0.5
-    factor_vae = [text.splitlines()[8] for text in (page, again)]
-    assert factor_vae[0].startswith("| factor_vae")
-    assert factor_vae[0] == factor_vae[1], "the seed that was gone came out as it was"
-    assert results() == before
+
+def test_dead_codes_and_codes_that_diverged_have_no_number_that_is_none(script: ModuleType) -> None:
+    rng = np.random.default_rng(0)
+    drawn = (Drawn("slide", "continuous", 0, 1, "slide", 0), Drawn("colour.a.r", "continuous", 0, 1, "colour.a", 0))
+    given = FactorSet(np.zeros((200, 1, 1, 3), np.uint8), rng.random((200, 2)), drawn, {})
+    values, nulls, notes = script.scored(np.zeros((200, 4), np.float32), given, 0)
+    assert any("no dimension of the code varies" in note for note in notes)
+    assert np.isfinite([*values.values(), *nulls.values()]).all()
+    assert (values["mig"], values["active_units"], values["mcc"]) == (0, 0, 0)
+    assert values["pose_r2"] == pytest.approx(0, abs=0.1)
+    values, _, _ = script.scored(given.values[:, :1] * [[1.0, 0.0]], given, 0)
+    assert values["pose_r2"] == pytest.approx(1, abs=0.01), "the first dimension is the slide"
+    assert values["colour_r2"] < 0.1
+    values, _, notes = script.scored(np.full((200, 4), np.nan), given, 0)
+    assert values == {}
+    assert "diverged" in notes[0]
+
+
+def test_it_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    def run() -> list[str]:
+        flags = [
+            "--tiny",
+            "--device=cpu",
+            "--workers=1",
+            f"--out={tmp_path}",
+            "--seeds=1",
+            "--worlds",
+            "toy",
+            "--kinds",
+            "factor_vae",
+            "pixels",
+        ]
+        command = [sys.executable, str(ROOT / "benchmarks" / "regularisers.py"), *flags]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+
+    assert run()[-1] == f"{tmp_path}: all runs are there"
+    files = {path.parent.name: path for path in tmp_path.glob("toy/*/0.json")}
+    assert set(files) == {"factor_vae", "pixels"}
+    text = {kind: path.read_text() for kind, path in files.items()}
+    assert "NaN" not in "".join(text.values())
+    assert {"image", "code_kl", "mig", "pose_r2"} <= json.loads(text["factor_vae"])["scores"].keys()
+    files["pixels"].write_text(text["pixels"].replace('"seconds"', '"kept": 1, "seconds"'))  # what is there is not made again
+    files["factor_vae"].unlink()
+    run()
+    assert json.loads(files["pixels"].read_text())["kept"] == 1
+    assert json.loads(files["factor_vae"].read_text())["scores"] == json.loads(text["factor_vae"])["scores"], "as it was"

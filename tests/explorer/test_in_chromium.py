@@ -139,6 +139,25 @@ def test_frames_are_chosen_by_arrow_keys_and_images_of_ones_own_are_taken(browse
     assert distance(pixels(browser, which="real"), np.broadcast_to(np.array([200, 40, 90]), (64, 64, 3))) <= 5  # smoothed at the edges
 
 
+EARLY = """<script>new MutationObserver((_, own) => {
+  const frames = document.querySelectorAll('#strip input');
+  if (frames.length > 2) { own.disconnect(); frames[1].click(); globalThis.early = !explorer.panels[0].encoder; }
+}).observe(document.documentElement, { childList: true, subtree: true });</script>"""
+
+
+def test_a_frame_that_is_chosen_while_the_networks_are_unpacked_waits_for_them(
+    browser: chromium.Chromium, pages: dict[str, Path], bundles: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "early.html"
+    path.write_text(pages["one"].read_text().replace('<script type="module">', EARLY + '<script type="module">'))
+    browser.show(path)
+    assert browser.js("globalThis.early") is True
+    assert browser.js("explorer.failed()") is False
+    assert browser.js("document.querySelectorAll('#strip input')[1].checked") is True
+    data = base64.b64decode(bundles[0]["frames"][1].partition(",")[2])
+    np.testing.assert_array_equal(pixels(browser, which="real"), np.array(Image.open(io.BytesIO(data))))
+
+
 def test_a_sweep_runs_until_it_is_stopped(browser: chromium.Chromium, pages: dict[str, Path]) -> None:
     browser.show(pages["one"])
     pixels(browser)

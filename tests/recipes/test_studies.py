@@ -211,7 +211,7 @@ def test_a_folder_that_is_no_study_is_one_line(script: str, tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("script", ["transfer.sh", "ablations.sh", "study.sh", "learn_cpu.sh", "demo.sh"])
+@pytest.mark.parametrize("script", ["transfer.sh", "ablations.sh", "study.sh", "learn_cpu.sh", "demo.sh", "disentanglement.sh"])
 def test_shell_scripts_parse(script: str) -> None:
     assert subprocess.run(["bash", "-n", RECIPES / script], check=False).returncode == 0
 
@@ -251,8 +251,12 @@ def test_what_is_kept_is_replaced_by_a_longer_run_alone(recipes: dict[str, Modul
     fake(tmp_path / "a" / "0", 100, reached=1_000)
     fake(tmp_path / "b" / "0", 100, reached=2_000, threads=1)
     fake(tmp_path / "c" / "0", 100, reached=2_000, seed=1)
+    (tmp_path / "a" / "0" / "metrics.json").write_text("{}")
     keep(tmp_path / "a" / "0", target)
+    keep(tmp_path / "a" / "0", target)
+    assert (target / "metrics.json").read_text() == "{}"
     keep(tmp_path / "b" / "0", target)
+    assert not (target / "metrics.json").exists(), "the scores were of a code that has learned on since"
     with pytest.raises(DiswmError, match="went further"):
         keep(tmp_path / "a" / "0", target)
     with pytest.raises(DiswmError, match="another config"):

@@ -10,6 +10,7 @@ import pytest
 from fakestudy import BUDGET, fake_trial
 
 from diswm.report import anchors, charts, information
+from diswm.report.canvas import NARROW, new_figure
 from diswm.report.reading import read_run
 from diswm.report.study import find_runs, make_study
 from diswm.report.trials import mean_curve, shared
@@ -28,6 +29,20 @@ def test_groups_differ_in_colour_and_marker_and_later_in_dashes() -> None:
     assert len({style.colour for style in styles[:8]}) == len({style.marker for style in styles[:8]}) == 8
     assert styles[8].colour == styles[0].colour
     assert styles[8].dashes != styles[0].dashes
+
+
+@pytest.mark.parametrize("names", [("training episodes", "random policy", "seen colours", "unseen colours"), ("diswm (3 seeds)",) * 5])
+def test_a_legend_stays_within_a_narrow_figure(names: tuple[str, ...]) -> None:
+    """Four labels in three columns are two, one and one: wider than two pairs."""
+    figure = new_figure(NARROW, 4)
+    axes = figure.add_subplot()
+    for name in names:
+        axes.plot([0, 1], label=name)
+    charts.legend(figure, narrow=True)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_the_mean_covers_the_frames_that_all_seeds_reached(tmp_path: Path) -> None:

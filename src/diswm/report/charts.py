@@ -176,10 +176,9 @@ def legend(figure: Figure, narrow: bool) -> None:
 
 
 def _fitting(widths: Sequence[float], room: float) -> int:
-    """The most columns, filled one after the other, that fit."""
+    """The most columns that fit; entries fill one after the other, and the first columns take what is left over, as matplotlib has it."""
     for columns in range(len(widths), 1, -1):
-        rows = -(-len(widths) // columns)
-        if sum(max(widths[at : at + rows]) for at in range(0, len(widths), rows)) <= room:
+        if sum(float(part.max()) for part in np.array_split(widths, columns)) <= room:
             return columns
     return 1
 

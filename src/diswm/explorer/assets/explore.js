@@ -242,7 +242,7 @@ function choose(frame) {
 
 function thumbnail(picture, name, first = false) {
   const label = document.createElement("label");
-  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "frame" });
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "frame", disabled: failed });
   radio.setAttribute("aria-label", name);
   label.append(radio, picture);
   find("#strip")[first ? "prepend" : "append"](label);
@@ -306,13 +306,21 @@ async function begin() {
     find("#panels").append(element);
     panels.push(new Panel(run, element));
   }
+  // First in the queue: a frame that is chosen meanwhile waits for the networks.
+  const loaded = later(async () => {
+    await start();
+    for (const panel of panels) await panel.load();
+  });
   wire();
   const radios = [];
   for (const run of runs) for (const [index, url] of run.frames.entries()) radios.push(await offer(url, `frame ${index + 1} of ${run.name}`));
-  await start();
-  for (const panel of panels) await panel.load();
-  radios[0].checked = true;
-  await choose(square(radios[0].nextSibling, SIDE, SIDE).frame);
+  await loaded;
+  if (failed) return;
+  if (!find("#strip input:checked")) {
+    radios[0].checked = true;
+    choose(square(radios[0].nextSibling, SIDE, SIDE).frame);
+  }
+  await queue;
   requestAnimationFrame(tick);
   status.textContent = "";
 }
