@@ -124,7 +124,8 @@ def correlation(x: Sequence[float], y: Sequence[float]) -> Interval | None:
 
 def within(points: Sequence[Point], name: str) -> tuple[list[float], list[float]]:
     """Scores and returns less the mean of their variant, of variants with several runs: what is left when methods differ in both."""
-    x, y = [], []
+    x: list[float] = []
+    y: list[float] = []
     for variant in dict.fromkeys(point.trial.variant for point in points):
         own = [(point.scores[name], point.earned) for point in points if point.trial.variant == variant]
         if len(own) > 1:
