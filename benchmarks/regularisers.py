@@ -44,7 +44,7 @@ KINDS: tuple[DisentangleKind, ...] = get_args(DisentangleKind)
 BASELINES = ("untrained", "pixels")
 WORLDS = {"toy": "colour:color_easy", "reacher_easy": "colour:color_easy", "cartpole_swingup": "colour:color_easy"}
 """Tasks, and what varies beside the pose: colours near each material's own. Where all materials share one box of colours, as in set 1, a
-body is as often lighter as darker than what is behind it, and 2,000 updates tell next to nothing of where it is (LOG.md)."""
+body is as often lighter as darker than what is behind it, and the trials in LOG.md learned next to nothing of where it is."""
 STRIDE = 0.06  # standard deviation of a pose factor's step a frame, as a share of its range
 CONSTANT = HALF_LOG_TWO_PI * 3 * 64 * 64  # of a frame's likelihood
 _PIXELS = 1_500  # frames that principal components are found on

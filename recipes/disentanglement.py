@@ -144,7 +144,7 @@ def beside_baselines(found: Table) -> str:
                 continue
             under = [f"`{one}`" for one in trained if mean[one] <= mean[kind]]
             who = f"all kinds{f' but {words.listing(under)}' if under else ''} are above it"
-            who = who if len(under) < len(trained) else "no kind is above it, so that this world tells little"
+            who = who if len(under) < len(trained) else "no kind is above it: no code here is more disentangled than that"
             lines.append(f"- {world}, {label} ({words.number(mean[kind])}): {who}.")
     return "\n".join(["By sum score, beside what needs no learning:", "", *lines]) if lines else ""
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The kinds of the constraint on the code: all of them by all scores on three worlds with known factors, and whether the scores of codes
-# and the returns of agents that exist move together. About 80 minutes on two quiet cores, 1 GiB; stopped, the same command goes on.
+# and the returns of agents that exist move together. About 90 minutes on two quiet cores, 1 GiB; stopped, the same command goes on.
 # -> results/disentanglement.{md,csv,png}
 #
 #   recipes/disentanglement.sh [FOLDER] [RUNS...]    RUNS: agents or folders of them (results/runs); those with a checkpoint are scored
