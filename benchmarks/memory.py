@@ -122,7 +122,7 @@ def measure(config: TrainRun, device: str, updates: int, watch: Watch) -> dict[s
     with watch.stage("filling the replay"):
         fill(trainer.replay, rows)
     run.counters.steps = config.train.prefill_steps  # from here on the policy acts
-    bar = Bar("memory", updates, "updates")
+    bar = Bar("memory", (rows - 1) * config.env.action_repeat, "frames")
     with Interrupt() as stop:
         with watch.stage(f"{updates} updates"):
             for _ in range(updates):
