@@ -38,8 +38,8 @@ from diswm.trainers.run import Run, machine
 STEPS = 500  # of an episode
 WHY_NO_THREAD = (
     "Windows are drawn in the training thread, on a GPU while it works. A thread of its own would save no more than these parts, on a CPU "
-    "less, as it needs a core that the update uses; and what it draws ahead would have to be taken back wherever an episode enters the replay "
-    "or the run is saved, since a batch must not depend on which thread was faster, and a resumed run must draw the same ones."
+    "less, as it needs a core that the update uses; and what it draws ahead would have to be taken back wherever an episode enters the "
+    "replay or the run is saved, since a batch must not depend on which thread was faster, and a resumed run must draw the same ones."
 )
 Result = TypeVar("Result")
 
