@@ -7,7 +7,7 @@ from typing import Any
 
 from diswm import envs
 from diswm.agents import Dreamer
-from diswm.config import TrainRun
+from diswm.config import UNSEEN, TrainRun, Unseen
 from diswm.contract import DiswmError, Env
 from diswm.exchange import NO_TASK
 from diswm.trainers.rollout import action_size
@@ -16,13 +16,18 @@ from diswm.trainers.run import read_config
 
 def check_unseen(config: TrainRun) -> None:
     """DiswmError where some phase trains on what is to stay unseen."""
-    held = envs.unseen(config.env, config.unseen).plan().phases[0]
-    for phase in config.env.plan().phases:
-        colours = phase.colour.colours
-        if colours == config.unseen and (colours != "none" or set(held.layers) <= set(phase.layers)):
-            raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. Choose another set with --unseen.")
-        if colours == "any":
-            raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
+    if any(phase.colour.colours == "any" for phase in config.env.plan().phases):
+        raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
+    if _trained_on(config, config.unseen):
+        left = [colours for colours in UNSEEN if not _trained_on(config, colours)]
+        mend = f"Choose {' or '.join(f'--unseen {one}' for one in left)}" if left else f"Leave one of {', '.join(UNSEEN)} out of the phases"
+        raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. {mend}.")
+
+
+def _trained_on(config: TrainRun, colours: Unseen) -> bool:
+    held = envs.unseen(config.env, colours).plan().phases[0]
+    same = [phase for phase in config.env.plan().phases if phase.colour.colours == colours]
+    return any(colours != "none" or set(held.layers) <= set(phase.layers) for phase in same)
 
 
 def check_budget(config: TrainRun) -> None:

@@ -23,6 +23,8 @@ from diswm.trainers.pretrain import PretrainConfig
 from diswm.trainers.probe import ProbeConfig
 
 Config = TypeVar("Config")
+Unseen = Literal["set1", "set2", "none"]
+UNSEEN: tuple[Unseen, ...] = typing.get_args(Unseen)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ class TrainRun:
     """CPU threads for PyTorch; 0: one per core."""
     wandb: bool = False
     """Also log to Weights & Biases."""
-    unseen: Literal["set1", "set2", "none"] = "set2"
+    unseen: Unseen = "set2"
     """Colours never trained on, for the final evaluation; none: the scene's own."""
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)

@@ -149,6 +149,8 @@ def test_one_that_exists_is_wrapped() -> None:
     assert env.scene.limit == 40
     with pytest.raises(DiswmError, match=r"gym/Doors: .*render_mode='rgb_array'"):
         envs.wrap(worlds.Doors())
+    with pytest.raises(DiswmError, match="'CartPole-v1' is no Gymnasium environment"):
+        envs.wrap("CartPole-v1")  # type: ignore[arg-type]
     assert envs.wrap(worlds.Pictured()).reset(seed=0)[0].shape == (64, 64, 3)
 
 

@@ -158,8 +158,12 @@ def wrap(env: gymnasium.Env[Any, Any], config: EnvConfig | None = None, seed: in
 
     The task of ``config`` is not looked at. Raises DiswmError for one without pictures and for actions other than Box and Discrete.
     """
+    import gymnasium
+
     from diswm.envs.gym import GymScene, step_limit
 
+    if not isinstance(env, gymnasium.Env):
+        raise DiswmError(f"{env!r} is no Gymnasium environment. Give what gymnasium.make(..., render_mode='rgb_array') returns.")
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     config = dataclasses.replace(config or EnvConfig(), task=GYM + name)
     scene = GymScene(env, config.task, config.image_size)
