@@ -10,10 +10,8 @@ The replay takes 6.2 GB at the paper's sizes, below ``--folder``, and is removed
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from memory import noise_episode
+from pages import arguments, opening, table
 
 from diswm import bench
 from diswm.config import TrainRun, merge
@@ -35,7 +34,6 @@ from diswm.data.replay import RING, Replay
 from diswm.methods import for_training
 from diswm.presets import PRESETS, apply_preset
 from diswm.runtime import prepare
-from diswm.trainers.run import machine
 
 FRAMES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 STEPS = 500  # of an episode of the suite
@@ -78,7 +76,7 @@ def forget(path: Path) -> None:
 
 def replay_costs(config: TrainRun, folder: Path, sizes: Sequence[int], steps: int) -> Iterator[dict[str, float]]:
     """Milliseconds at each size in frames, by the names of ``TIMED``."""
-    extras = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
+    extras = bench.teacher_columns(config)
     repeat, t, rng = config.env.action_repeat, config.train, np.random.default_rng(0)
     episodes = [size // (steps * repeat) for size in sizes]
     options: dict[str, Any] = {"capacity": episodes[-1] * (steps + 1), "action_dim": bench.ACTIONS, "extras": extras}
@@ -165,23 +163,15 @@ def draw(found: Mapping[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown, the first row as its head."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
-
-
 def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, load: float) -> str:
     """The page of results."""
-    here, t = machine(), config.train
-    busy = f" Other programs kept {load:.1f} cores busy when it began." if load > 0.5 else ""
+    t = config.train
     rows = [["milliseconds at", *(f"{row['frames']:,.0f} frames" for row in found["replay"])]]
     rows += [[label, *(f"{row[name]:.3g}" for row in found["replay"])] for name, label in TIMED.items()]
     if found["updates"]:
         rows.append(["frames a second", *(f"{value:.2f}" for value in frames_a_second(found, config))])
     parts = [
-        "# growth",
-        f"`{' '.join(['python benchmarks/growth.py', *sys.argv[1:]])}`, {datetime.date.today()}, {here['machine']}, {args.device}, "
-        f"{here['threads']} threads, torch {here['torch']}.{busy}",
+        *opening("growth", args.device, load),
         f"![costs]({args.out.stem}.png)",
         f"The replay at the sizes of `{args.preset}` (batches of {t.batch} x {t.length}, episodes of {args.steps} steps):",
         table(rows),
@@ -211,17 +201,12 @@ def frames_a_second(found: Mapping[str, Any], config: TrainRun) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
-    parser.add_argument("--method", default="diswm")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--frames", type=int, nargs="+", default=FRAMES, help="sizes of the replay, ascending")
     parser.add_argument("--steps", type=int, default=STEPS, help="agent steps of an episode")
     parser.add_argument("--replay-alone", action="store_true", help="without the updates")
     parser.add_argument("--folder", type=Path, help="make the replay below this folder (the system's temporary one)")
-    parser.add_argument("--json", action="store_true", help="one object on the last line")
-    parser.add_argument("--out", type=Path, help="write the page of results here, and the picture beside it")
     args = parser.parse_args()
     load = os.getloadavg()[0]
     try:

@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import datetime
 import json
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import arguments, opening, table
 
 from diswm import envs
 from diswm.agents import Dreamer, WorldLearner
@@ -39,7 +38,7 @@ from diswm.runtime import prepare
 from diswm.trainers.finetune import Trainer
 from diswm.trainers.progress import Bar, Interrupt, console
 from diswm.trainers.rollout import action_size
-from diswm.trainers.run import Run, machine, peak_rss_bytes
+from diswm.trainers.run import Run, peak_rss_bytes
 
 Resident = dict[str, int]
 LIMITS = {"paper": 3.0, "demo": 1.5}
@@ -149,35 +148,27 @@ def measure(config: TrainRun, device: str, updates: int, watch: Watch) -> dict[s
 
 def page(found: Mapping[str, Any], args: argparse.Namespace) -> str:
     """The page of results."""
-    here = machine()
-    table = [("stage", "all", "its own", "mapped files"), ("---",) * 4]
-    table += [(stage, *(f"{value / 2**30:.2f} GiB" for value in peak.values())) for stage, peak in found["stages"].items()]
+    rows = [("stage", "all", "its own", "mapped files")]
+    rows += [(stage, *(f"{value / 2**30:.2f} GiB" for value in peak.values())) for stage, peak in found["stages"].items()]
     asked = f", {LIMITS[args.preset]:.1f} GiB asked for at most" if args.preset in LIMITS else ""
     return "\n\n".join([
-        "# memory",
-        f"`{' '.join(['python benchmarks/memory.py', *sys.argv[1:]])}`, {datetime.date.today()}, {here['machine']}, {args.device}, "
-        f"{here['threads']} threads, torch {here['torch']}.",
+        *opening("memory", args.device),
         f"A run of `{args.method}` with the preset `{args.preset}` in {found['precision']}, its replay full: {found['rows']:,} rows, "
         f"{found['replay_bytes'] / 1e9:.2f} GB on disk. **Peak {found['peak_rss_bytes'] / 2**30:.2f} GiB**{asked}.",
-        "\n".join(f"| {' | '.join(row)} |" for row in table),
+        table(rows),
         "Largest values in each stage, from /proc/self/status. Mapped files are libraries: the replay is read with preadv and not mapped, "
         "so that the page cache of its file is counted to no process, and the kernel may drop it.",
     ]) + "\n"  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
-    parser.add_argument("--method", default="diswm")
     parser.add_argument("--task", help="another than the preset's")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--updates", type=int, default=20)
     parser.add_argument("--rows", type=int, help="capacity of the replay, the preset's unless given")
     parser.add_argument("--folder", type=Path, help="make the replay below this folder (the system's temporary one)")
-    parser.add_argument("--json", action="store_true", help="one object on the last line")
-    parser.add_argument("--out", type=Path, help="write the page of results here")
     args = parser.parse_args()
     if not Path("/proc/self/status").exists():
         parser.error("there is no /proc here: this benchmark wants Linux")

@@ -17,10 +17,10 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
+from pages import arguments, table
 
 from diswm import bench
 from diswm.config import TrainRun, merge
@@ -93,29 +93,24 @@ def page(found: Mapping[str, Any], config: TrainRun, args: argparse.Namespace, l
     command = " ".join(["python benchmarks/update_speed.py", *words])
     busy = f"Other programs kept {load:.1f} cores busy when it began. " if load > 0.5 else ""
     t = config.train
-    table = [("what", "measured"), ("---", "---"), *rows(found, args.released, t.update_every)]
+    lines = [("what", "measured"), *rows(found, args.released, t.update_every)]
     return "\n\n".join([
         "# update_speed",
         f"`{command}`, {datetime.date.today()}, {where}. {busy}".strip(),
         f"One update of `{args.method}` at the sizes of the preset `{args.preset}`: batch {t.batch} x {t.length}, "
         f"{config.dreamer.horizon} imagined states, on noise. The limit is the time that its products and convolutions need alone, each "
         "at the best rate that this machine gave on that very shape in the same run.",
-        "\n".join(f"| {what} | {value} |" for what, value in table),
+        table(lines),
         *([args.note] if args.note else []),
     ])  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
-    parser.add_argument("--method", default="diswm")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--sweep", action="store_true")
-    parser.add_argument("--json", action="store_true")
     parser.add_argument("--released", type=float, metavar="SECONDS", help="an update of the authors' release, timed beside this")
     parser.add_argument("--note", help="a paragraph at the end of the page")
-    parser.add_argument("--out", type=Path, help="write the page of results here")
     args = parser.parse_args()
     try:
         device = prepare(args.device, args.threads)

@@ -8,10 +8,8 @@ where memory is larger than the data, and with every read from the disk.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -19,8 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from growth import forget, milliseconds, table
+from growth import forget, milliseconds
 from memory import noise_episode
+from pages import arguments, opening, table
 
 from diswm import bench
 from diswm.agents import WorldLearner
@@ -33,7 +32,7 @@ from diswm.methods import for_pretraining, for_training
 from diswm.presets import apply_preset
 from diswm.runtime import prepare
 from diswm.trainers.pretrain import pretrain
-from diswm.trainers.run import Run, machine
+from diswm.trainers.run import Run
 
 STEPS = 500  # of an episode
 WHY_NO_THREAD = (
@@ -88,7 +87,7 @@ def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, ep
 
 def online(config: TrainRun, folder: Path, device: str, episodes: int) -> dict[str, float]:
     """Seconds of one update, and of the windows of its batch from the page cache and from the disk."""
-    extras = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
+    extras = bench.teacher_columns(config)
     replay = Replay(folder / "replay", capacity=episodes * (STEPS + 1), action_dim=bench.ACTIONS, extras=extras)
     episode = noise_episode(STEPS + 1, bench.ACTIONS, extras)
     while replay.episodes < episodes:
@@ -124,8 +123,6 @@ def measure(name: str, args: argparse.Namespace, device: str) -> dict[str, dict[
 
 def page(found: Mapping[str, dict[str, dict[str, float]]], args: argparse.Namespace, load: float) -> str:
     """The page of results."""
-    here = machine()
-    busy = f" Other programs kept {load:.1f} cores busy when it began." if load > 0.5 else ""
     first = [["preset", "of its time in updates", "waiting for windows", "the same, all from the disk: in updates", "for windows"]]
     second = [["preset", "an update", "windows of its batch", "part of the update", "windows from the disk", "part of the update"]]
     for name, times in found.items():
@@ -135,9 +132,7 @@ def page(found: Mapping[str, dict[str, dict[str, float]]], args: argparse.Namesp
         cells = [cell for key in ("windows", "windows_cold") for cell in (f"{1000 * t[key]:.1f} ms", f"{t[key] / t['update']:.2%}")]
         second.append([name, f"{t['update']:.3f} s", *cells])
     return "\n\n".join([
-        "# waiting",
-        f"`{' '.join(['python benchmarks/waiting.py', *sys.argv[1:]])}`, {datetime.date.today()}, {here['machine']}, {args.device}, "
-        f"{here['threads']} threads, torch {here['torch']}.{busy}",
+        *opening("waiting", args.device, load),
         f"`{args.method}`: how long training waits for its data, with its file in the page cache and with every read from the disk. "
         f"Pretraining, {args.updates} updates of the trainer's own loop, without checkpoints:",
         table(first),
@@ -148,16 +143,11 @@ def page(found: Mapping[str, dict[str, dict[str, float]]], args: argparse.Namesp
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--presets", nargs="+", default=["paper", "cpu", "demo"])
-    parser.add_argument("--method", default="diswm")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads for PyTorch; 0: one per core")
     parser.add_argument("--updates", type=int, default=20, help="of the stretch of pretraining")
     parser.add_argument("--episodes", type=int, default=20, help="of 501 rows, in the data set and in the replay")
     parser.add_argument("--folder", type=Path, help="write videos and replay below this folder (the system's temporary one)")
-    parser.add_argument("--json", action="store_true", help="one object on the last line")
-    parser.add_argument("--out", type=Path, help="write the page of results here")
     args = parser.parse_args()
     load = os.getloadavg()[0]
     try:

@@ -204,10 +204,15 @@ def acting_seconds(config: TrainRun, device: str) -> float:
     return float(np.median(seconds_of(lambda: agent.policy(image, np.zeros(1, bool), state, sample=True), agent.device, 100)))
 
 
+def teacher_columns(config: TrainRun) -> dict[str, int]:
+    """The replay's columns of a teacher's code, and their sizes; none where the method has no teacher to distil from."""
+    return dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
+
+
 def sampling_seconds(config: TrainRun, device: str, rows: int = 5_000) -> float:
     """One batch of windows from a replay of so many rows, made ready for the device."""
     rng, length = np.random.default_rng(0), max(500, config.train.length)
-    extras = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
+    extras = teacher_columns(config)
     episode = {
         "image": rng.integers(0, 256, (length, 64, 64, 3), np.uint8),
         "action": np.zeros((length, ACTIONS), np.float32),
