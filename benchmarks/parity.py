@@ -82,6 +82,7 @@ def read_golden(folder: Path) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: torch.from_numpy(file[key]) for key in file}
+            found = {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DiswmError(f"{path}: cannot be read ({error}). Expected the numbers of the release as plain arrays.") from error
     if missing := [key for key in ("in/image", "in/action", "in/reward", "behaviour/feat") if key not in found]:

@@ -25,7 +25,7 @@ def noise(trials: list[Trial]) -> list[list[str]]:
         done = [trial for trial in members if trial.finished]
         spreads = [[MEASURES[measure](trial) for trial in done] for measure in MEASURES]
         rows.append(
-            [f"seeds of {name}, largest less smallest", str(len(done)), *(f"{max(v) - min(v):.1f}" if v else "-" for v in spreads), ""]
+            [f"seeds of {name}, largest less smallest", str(len(done)), *(f"{max(v) - min(v):.1f}" if v else "-" for v in spreads), "", ""]
         )
     return rows
 
@@ -48,7 +48,7 @@ def report(folder: Path, results: Path, command: str) -> None:
         "![curves](precision.png)",
         curves.table(trials),
         "Differences seed by seed, and how far apart seeds of the same precision are:",
-        study.markdown(["", "seeds", *MEASURES, "in area"], [*transfer.differences(groups, NAMES[0]), *noise(trials)]),
+        study.markdown(["", *transfer.HEAD[1:]], [*transfer.differences(groups, NAMES[0]), *noise(trials)]),
         study.CELLS
         + " A seed begins with the same weights and the same episodes in both. After some hundred updates rounding has led the two "
         "apart, as any other change of the last digit would, so that a pair ends as far from each other as two seeds may.",

@@ -6,15 +6,20 @@ python recipes/transfer.py runs/transfer
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import study
 from matplotlib.axes import Axes
+from scipy.stats import t as students_t
 
 from diswm.contract import DiswmError
 from diswm.report import charts
 from diswm.report.trials import LEAST, MEASURES, NOTHING, Trial, by_variant, paired, verdict
+
+HEAD = ["difference", "seeds", *MEASURES, "area, by Student's t", "in area"]
 
 
 def order(trials: list[Trial], reference: str) -> dict[str, list[Trial]]:
@@ -33,8 +38,16 @@ def differences(groups: dict[str, list[Trial]], reference: str) -> list[list[str
         cells = [study.said(study.interval(values), count) if values else "-" for values in gaps.values()]
         areas = gaps["area under the curve"]
         told = verdict(areas, study.interval(areas)) if areas else NOTHING
-        rows.append([f"{reference} - {variant}", str(count), *cells, told])
+        rows.append([f"{reference} - {variant}", str(count), *cells, by_t(areas), told])
     return rows
+
+
+def by_t(gaps: Sequence[float]) -> str:
+    """Mean and half the 95% interval, if the gaps are normal: with few seeds the wider and the more honest one."""
+    if len(gaps) < 2:
+        return "-"
+    half = float(students_t.ppf(0.975, len(gaps) - 1) * np.std(gaps, ddof=1) / len(gaps) ** 0.5)
+    return f"{round(float(np.mean(gaps))) + 0} ± {half:.0f}"
 
 
 def dots(axes: Axes, rows: dict[str, list[float]], title: str, styles: dict[str, charts.Look]) -> None:
@@ -90,13 +103,19 @@ def report(folder: Path, results: Path, *, name: str, reference: str, command: s
         table(groups),
         f"{study.CELLS} With three seeds such an interval reaches from about the worst seed to the best: read it as their spread. A seed "
         "has the same first states and colours in every variant, so differences are taken seed by seed, from the seeds that both finished. "
-        "Of three seeds, higher or lower means in all three, as chance alone gives in one comparison of four.",
-        study.markdown(["difference", "seeds", *MEASURES, "in area"], gaps) if gaps else "",
+        f"Of three seeds, higher or lower means in all three, as chance alone gives in one comparison of four{_several(len(gaps))}. The "
+        "interval by Student's t, which takes differences for normal, says what such a study can show at all: what is smaller than its "
+        "half would have gone unseen.",
+        study.markdown(HEAD, gaps) if gaps else "",
         f"Fewer than {LEAST} finished seeds, so no result: {', '.join(few)}." if few else "",
         study.unfinished(trials),
         note,
     ]
     study.write_text(results / f"{name}.md", parts)
+
+
+def _several(count: int) -> str:
+    return f", and in at least one of {count} with a chance of {1 - 0.75**count:.0%} if they were independent" if count > 1 else ""
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 # each variant: diswm, without distillation, without disentanglement, DreamerV2; on demand diswm with other kinds of distillation.
 # Hours on two cores; stopped, the same command goes on. -> results/transfer.{md,csv,png} and a page, FOLDER/report.html
 #
-#   recipes/transfer.sh [FOLDER]     METHODS="diswm no_distill no_disentangle dreamerv2"  KINDS="mse_mean softmax_mean softmax_sample"
+#   recipes/transfer.sh [FOLDER]     METHODS="diswm no_distill no_disentangle dreamerv2"  KINDS="mse_mean=0.2 softmax_sample" (=WEIGHT)
 #                                    SOURCE=cheetah_run  TARGET=walker_walk  NAME=transfer  and what recipes/study.sh names
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,7 +20,9 @@ for seed in $seeds; do
   done
   for kind in ${KINDS:-}; do
     teacher diswm diswm "$source"
-    agent "$out/distill_kind=$kind" diswm "$target" "$seed" --teacher "$out/teachers/diswm" --ablate "distill_kind=$kind"
+    flags=(--teacher "$out/teachers/diswm" --ablate "distill_kind=${kind%%=*}")
+    [ "${kind#*=}" = "$kind" ] || flags+=(--ablate "distill=${kind#*=}")
+    agent "$out/${kind/=/@}" diswm "$target" "$seed" "${flags[@]}"
   done
   # After each round of seeds, so that there is something to look at; the page says what is not finished.
   .venv/bin/python recipes/transfer.py "$out" --results "$results" --name "${NAME:-transfer}" --command "$(called METHODS KINDS SOURCE TARGET)"

@@ -101,6 +101,9 @@ def test_the_method_may_stand_first_or_in_the_file(configured: Callable[..., Any
     assert (found.method, found.model.encoder) == ("no_distill", "gaussian"), "what is typed wins"
     assert "beta" in found.weights
     assert configured("train").method == "diswm"
+    assert configured("train", "--preset", "paper").method == "paper", "the preset's, where none is named"
+    assert configured("train", "diswm", "--preset", "paper").method == "diswm"
+    assert configured("train", "--preset", "paper", "--config", "run.yaml").method == "dreamerv2"
     assert configured("pretrain", "no_disentangle").weights.keys() == {"image", "dyn", "rep"}
 
 

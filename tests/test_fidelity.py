@@ -23,7 +23,7 @@ from diswm.contract import Episode
 from diswm.data.episodes import EpisodeBuilder
 from diswm.data.replay import Replay, bytes_per_row
 from diswm.methods import for_pretraining, for_training
-from diswm.presets import apply_preset
+from diswm.presets import apply_preset, apply_task
 from diswm.trainers import finetune
 from diswm.trainers.rollout import RandomPolicy, Rollout
 
@@ -143,7 +143,7 @@ def test_the_checks_of_the_page_see_what_is_wrong() -> None:
 def test_the_schedule_at_the_papers_steps() -> None:
     steps = (0, 45_000, 50_000, 95_000)
     config = CONFIGS["train"]
-    cross = merge(config, {"anneal.distill.begin": 50_000})
+    cross = apply_task(config, "pusher", "train", False, "paper")
     inside = [config.weights["distill"] * config.anneal["distill"](count) for count in steps]
     across = [cross.weights["distill"] * cross.anneal["distill"](count) for count in (*steps, 49_999)]
     assert inside == pytest.approx([0.1, 0.01, 0.01, 0.01])
@@ -176,11 +176,12 @@ def test_adam_is_the_releases() -> None:
         assert optimiser.clip == 100
 
 
-def test_the_replay_holds_the_whole_budget() -> None:
-    config = CONFIGS["train"]
-    row = bytes_per_row(6, (64, 64, 3), {"teacher_mean": 20, "teacher_logvar": 20})
+@pytest.mark.parametrize(("task", "frames"), [("walker_walk", 1000), ("pusher", 100), ("drawer_open", 200), ("drawer_close", 200)])
+def test_the_replay_holds_the_whole_budget(task: str, frames: int) -> None:
+    config = apply_task(CONFIGS["train"], task, "train", False, "paper")
+    row = bytes_per_row(7, (64, 64, 3), {"teacher_mean": 20, "teacher_logvar": 20})
     steps = config.train.frames // config.env.action_repeat
-    rows_needed = steps + steps // (config.env.time_limit // config.env.action_repeat)  # each episode also has its first frame
+    rows_needed = steps + steps // (frames // config.env.action_repeat)  # each episode also has its first frame
     assert rows_needed * row < config.train.replay_gb * 1e9
     assert config.train.replay_rows >= rows_needed
 

@@ -84,6 +84,17 @@ def test_the_default_is_a_preset() -> None:
     assert DEFAULT in PRESETS
 
 
+@pytest.mark.parametrize("task", ["pusher", "drawer_open", "drawer_close"])
+def test_the_papers_other_worlds_are_distilled_late(task: str) -> None:
+    """Spec C3: a teacher of the suite's videos begins to teach there at 50,000 steps."""
+    train = apply_preset(for_training(TrainRun(), "diswm"), "paper", "train")
+    assert apply_task(train, task, "train", False, "paper").anneal["distill"].begin == 50_000
+    assert apply_task(train, task, "train", False, "cpu").anneal["distill"].begin == 0
+    assert apply_task(train, "walker_walk", "train", False, "paper").anneal["distill"].begin == 0
+    alone = apply_preset(for_training(TrainRun(), "no_distill"), "paper", "train")
+    assert apply_task(alone, task, "train", False, "paper").anneal == {}
+
+
 def test_a_task_has_the_last_word_unless_the_user_has_it() -> None:
     train = apply_preset(for_training(TrainRun(), "diswm"), "paper", "train")
     assert apply_task(train, "walker_walk", "train", False) == train

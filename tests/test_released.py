@@ -120,6 +120,14 @@ def test_our_own_runs_go_out_and_come_back(tmp_path: Path, agent: Path, teacher:
     assert equal(networks(teacher)["world"], networks(video)["world"])
 
 
+def test_a_teacher_may_have_other_channels(tmp_path: Path) -> None:
+    """Its code is what a student is held against, and codes have one size."""
+    given = random_parts() | {"teacher_encoder": random_parts(parts=("teacher_encoder",), depth=8)["teacher_encoder"]}
+    run = import_checkpoint(save_parts(tmp_path / "given", given), out=tmp_path / "run")
+    assert imported_teacher(run).convs[0].weight.shape[0] == 8
+    same(read_parts(tmp_path / "given"), read_parts(export_checkpoint(run, out=tmp_path / "out")))
+
+
 def test_an_agent_whose_teacher_is_gone_goes_out_without_it(tmp_path: Path, agent: Path) -> None:
     moved = tmp_path / "agent"
     shutil.copytree(agent, moved)

@@ -78,7 +78,7 @@ def check_record(config: PretrainRun | TrainRun) -> None:
         name, value = _parse(text)
         setting = _setting(config, ABLATIONS[name])
         found = flat(config).get(setting)
-        if setting and flat(merge(config, {setting: value}))[setting] != found:
+        if setting and _said(flat(merge(config, {setting: value}))[setting]) != _said(found):  # as texts: NaN is not itself
             raise DiswmError(f"--ablate {text} and {setting}={_said(found)} exclude each other. Leave one of them out.")
 
 

@@ -17,7 +17,7 @@ from diswm.data.disk import require_free, whole_folder
 from diswm.envs import EnvConfig, make, tasks
 from diswm.methods import for_pretraining, for_training
 from diswm.model.encoder import GaussianEncoder
-from diswm.released import ACTIONS, NEEDED, Sizes, StateDict, read_parts, sizes_of, to_ours, to_theirs, write_state
+from diswm.released import ACTIONS, NEEDED, Sizes, StateDict, depth_of, read_parts, sizes_of, to_ours, to_theirs, write_state
 from diswm.trainers.checkpoint import load_model, save_checkpoint
 from diswm.trainers.progress import console
 from diswm.trainers.run import FORMAT, read_config, write_json
@@ -181,6 +181,6 @@ def imported_teacher(run: Path | str) -> GaussianEncoder:
     state = load_model(checkpoint(folder)).get("aside", {}).get("teacher_encoder")
     if state is None:
         raise DiswmError(f"{folder}: was imported without a teacher_encoder.pt. Put that file beside the others and import again.")
-    encoder = GaussianEncoder(config.model.z_dim, config.model.depth)
+    encoder = GaussianEncoder(config.model.z_dim, depth_of(state))
     encoder.load_state_dict(to_ours("teacher_encoder", state))
     return encoder.eval().requires_grad_(False)

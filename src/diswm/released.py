@@ -33,6 +33,7 @@ from torch import Tensor
 
 from diswm.contract import DiswmError
 from diswm.data.disk import size
+from diswm.model.encoder import GaussianEncoder
 from diswm.model.heads import Actor, ScalarHead
 from diswm.model.world import ModelConfig, WorldModel
 
@@ -182,8 +183,15 @@ def _read_sizes(folder: Path, parts: Mapping[str, StateDict]) -> Sizes:
     return Sizes(model, act_dim, heads.get("actor", Sizes.actor_layers), heads.get("value", Sizes.critic_layers), policy_units)
 
 
+def depth_of(encoder: Mapping[str, Tensor]) -> int:
+    """Channels of the first convolution of an encoder under the released names; a teacher has as many as it likes."""
+    shape = encoder["encoder.0.weight"].shape
+    return min(max(shape[0], 1), MAX_SIZE) if shape else 1
+
+
 def _expected(sizes: Sizes, parts: Mapping[str, StateDict]) -> dict[str, dict[str, tuple[int, ...]]]:
     """Shapes of a model of these sizes under the released names, part by part; nothing is allocated."""
+    taught = parts.get("teacher_encoder", parts["encoder"])
     with torch.device("meta"):
         world = WorldModel(sizes.model, sizes.act_dim)
         feature = world.feature_size
@@ -191,7 +199,7 @@ def _expected(sizes: Sizes, parts: Mapping[str, StateDict]) -> dict[str, dict[st
             "encoder": world.encoder,
             "decoder": world.decoder,
             "rssm": world.rssm,
-            "teacher_encoder": world.encoder,
+            "teacher_encoder": GaussianEncoder(sizes.model.z_dim, depth_of(taught)),
             "reward": ScalarHead(feature, sizes.model.reward_layers, sizes.model.units),
             "actor": Actor(feature, max(sizes.act_dim, 1), sizes.actor_layers, sizes.units),
             "value": ScalarHead(feature, sizes.critic_layers, sizes.units),

@@ -12,7 +12,7 @@ from diswm.ablations import ablate
 from diswm.config import flat, merge, read_yaml
 from diswm.contract import DiswmError
 from diswm.parsing import call_tyro, check_flags, listed, take, take_all
-from diswm.presets import DEFAULT, PRESETS, apply_preset, apply_task
+from diswm.presets import DEFAULT, METHOD, PRESETS, apply_preset, apply_task
 
 
 def configure(verb: str, about: str, config: Any, args: list[str], apply_method: Callable[[Any, str], Any] | None) -> tuple[Any, set[str]]:
@@ -32,7 +32,8 @@ def configure(verb: str, about: str, config: Any, args: list[str], apply_method:
         name, args = (args[0], args[1:]) if args and not args[0].startswith("-") else (None, args)
         if flag and name and flag != name:
             raise DiswmError(f"Two methods are named: {name} and --method {flag}. Name one.")
-        config = apply_method(config, str(name or flag or settings.pop("method", config.method)))
+        by_preset = METHOD.get(chosen or DEFAULT, config.method) if verb == "train" else config.method
+        config = apply_method(config, str(name or flag or settings.pop("method", by_preset)))
         settings.pop("method", None)
     texts: dict[str, list[str]] = {}
     for name in ("distract", "phases") if hasattr(config, "env") else ():
@@ -40,7 +41,7 @@ def configure(verb: str, about: str, config: Any, args: list[str], apply_method:
         from_file = listed(settings.pop(name, []))
         texts[name] = flags or from_file
     config = apply_preset(config, chosen or DEFAULT, verb)
-    config = merge(_for_task(config, verb, settings, args, texts) if texts else config, settings)
+    config = merge(_for_task(config, verb, settings, args, texts, chosen or DEFAULT) if texts else config, settings)
     if texts.get("distract"):
         config = dataclasses.replace(config, env=envs.with_distractions(config.env, texts["distract"]))
     config = merge(config, {"env.phases": texts["phases"]}) if texts.get("phases") else config
@@ -63,9 +64,9 @@ def configure(verb: str, about: str, config: Any, args: list[str], apply_method:
     return parsed, explicit
 
 
-def _for_task(config: Any, verb: str, settings: dict[str, Any], args: list[str], texts: dict[str, list[str]]) -> Any:
+def _for_task(config: Any, verb: str, settings: dict[str, Any], args: list[str], texts: dict[str, list[str]], preset: str) -> Any:
     """The config with what its task changes, be the task named by a flag, in the file or by the preset."""
     task, _ = take(args, "--env.task")
     env = merge(merge(config, settings), {"env.task": task} if task else {}).env
     own = any(texts.values()) or env.distractions or any(arg.split("=")[0] == "--env.distractions" for arg in args)
-    return apply_task(config, env.task, verb, bool(own))
+    return apply_task(config, env.task, verb, bool(own), preset)

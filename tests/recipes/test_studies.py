@@ -89,9 +89,10 @@ def test_transfer_counts_pairs_and_says_what_is_missing(study: Path, tmp_path: P
     assert cells(text, "dreamerv2")[1:5] == ["1 of 2", "50.0 (one seed)", "100.0 (one seed)", "50.0 (one seed)"]
     # Levels overlap between seeds, differences do not: that is what pairs are for.
     pairs = cells(text, "diswm - no_distill")[1:]
-    assert pairs == ["3", "50.0 (50.0 to 50.0)", "100.0 (100.0 to 100.0)", "50.0 (50.0 to 50.0)", "higher"]
+    assert pairs == ["3", "50.0 (50.0 to 50.0)", "100.0 (100.0 to 100.0)", "50.0 (50.0 to 50.0)", "50 ± 0", "higher"]
     assert cells(text, "diswm - dreamerv2")[1:3] == ["1", "100.0 (one seed)"]
     assert cells(text, "diswm - dreamerv2")[-1] == "fewer than 3 seeds: nothing"
+    assert "in at least one of 2 with a chance of 44% if" in text  # 1 - (3/4)^2
     assert "- dreamerv2, seed 1: 2,000 of 3,000 frames" in text
     assert "Fewer than 3 finished seeds, so no result: dreamerv2." in text
     assert "SEEDS='0 1 2' recipes/transfer.sh" in text
@@ -130,6 +131,7 @@ def test_precisions_are_compared_seed_by_seed_beside_their_noise(tmp_path: Path,
         "0.0 (-5.0 to 10.0)",
         "0.0 (-10.0 to 20.0)",
         "0.0 (-5.0 to 10.0)",
+        "0 ± 22",  # standard deviation 8.66, over the root of 3: 5.0; t at 97.5% with two degrees of freedom: 4.303
         "no difference shown",
     ]
     assert cells(text, "seeds of float32, largest less smallest")[1:5] == ["3", "20.0", "40.0", "20.0"]
