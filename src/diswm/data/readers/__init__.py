@@ -11,11 +11,12 @@ from pathlib import Path
 
 from diswm.contract import DiswmError
 from diswm.data.archives import Progress, data_folder
+from diswm.data.manifest import MANIFEST
 from diswm.data.readers import hdf5, lerobot, minari, movies, stills
 from diswm.data.readers.clip import Clip, Head, Source, natural, reason, walk
 from diswm.data.readers.stored import stored
 
-__all__ = ["Clip", "Head", "Source", "is_foreign", "open_source", "walk"]
+__all__ = ["Clip", "Head", "Source", "inputs", "is_foreign", "open_source"]
 
 _EXPECTED = (
     "Expected video files (mp4, avi, mov, mkv, webm, mpg), folders of frames (png, jpg), HDF5, a LeRobot v3 or Minari data set, "
@@ -56,9 +57,35 @@ def open_source(path: Path, cache: Path | None = None, on_unpack: Progress | Non
     return source
 
 
+def inputs(path: Path) -> dict[str, list[Path]]:
+    """The files that the clips of ``path`` are read from, by name: one each, or all of a folder of frames. Others may change unnoticed."""
+    if path.is_file():
+        return {path.name: [path]}
+    whole = lerobot.is_lerobot(path) or minari.minari_folder(path)  # all of it counts
+    foreign = is_foreign(path)
+    root = path if whole else _root(path)
+    found: dict[str, list[Path]] = {}
+    for file in walk(root):
+        suffix = file.suffix.lower()
+        if not whole and suffix in stills.SUFFIXES and foreign:
+            found.setdefault(_folder(file.parent, root, path), []).append(file)
+        elif whole or (suffix in _SUFFIXES if foreign else suffix == ".npz" or file.name == MANIFEST):
+            found[str(file.relative_to(root))] = [file]
+    return found
+
+
+def _root(path: Path) -> Path:
+    return path / "JPEGImages" if (path / "JPEGImages").is_dir() else path  # DAVIS: its other folders are masks
+
+
+def _folder(folder: Path, root: Path, path: Path) -> str:
+    """The name of a folder of frames."""
+    return f"{folder.relative_to(root)}/" if folder != root else f"{path.resolve().name}/"
+
+
 def _files(path: Path) -> Source:
     """Video files, HDF5 files and folders of frames, in any mixture."""
-    root = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path  # DAVIS: its other folders are masks
+    root = _root(path)
     source, kinds, other = Source(""), Counter[str](), Counter[str]()
     folders: dict[Path, list[Path]] = {}
     for file in walk(root):
@@ -78,7 +105,7 @@ def _files(path: Path) -> Source:
         raise DiswmError(f"{path}: is a single picture. Name the folder of frames that it is in.")
     kinds["folders of frames"] = len(folders)
     for folder, files in folders.items():
-        source.clips.append(stills.stills(files, f"{folder.relative_to(root)}/" if folder != root else f"{path.name}/"))
+        source.clips.append(stills.stills(files, _folder(folder, root, path)))
     source.clips.sort(key=lambda clip: natural(clip.name))
     source.kind, source.other = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count), other
     return source

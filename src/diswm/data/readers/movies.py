@@ -22,7 +22,7 @@ _LAST = 0.5  # seconds that the last frame may be on show
 
 def movie(path: Path, name: str) -> Clip:
     """A whole video file as a clip."""
-    return Clip(name, lambda: movie_head(path), lambda keep: _whole(path, keep))
+    return Clip(name, lambda: movie_head(path), lambda keep: _whole(path, keep), read_check=lambda: movie_check(path))
 
 
 def movie_head(path: Path) -> Head:
@@ -32,6 +32,15 @@ def movie_head(path: Path) -> Head:
         seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         frames = stream.frames or (round(seconds * float(rate)) if rate and seconds > 0 else None)
         return Head(frames or None, (stream.codec_context.width, stream.codec_context.height), float(rate) if rate else None)
+
+
+def movie_check(path: Path) -> list[str]:
+    """Whether the file is as long as its own index says, where it has one."""
+    with _open(path) as (_, stream):
+        places = [entry.pos + entry.size for entry in stream.index_entries]
+    size = path.stat().st_size
+    beyond = sum(place > size for place in places)
+    return [f"was cut off: {beyond} of its {len(places)} frames lie behind its end"] if beyond else []
 
 
 def _whole(path: Path, keep: Keep) -> Iterator[Image]:
