@@ -162,7 +162,7 @@ def test_bad_pictures_split_their_clip_and_are_counted(tmp_path):
     holes, sizes = (clip["damage"] for clip in read_manifest(tmp_path / "out")["clips"])
     assert holes.startswith("3 pictures cannot be used (0.png: is no picture")
     assert holes.endswith("and the clip is split there; the other 6 frames are used")
-    assert sizes == "1 pictures have another size than the first"
+    assert sizes == "pictures of another size than the first: 1"
 
 
 def test_a_bad_picture_in_a_file_of_pictures_splits_its_clip(tmp_path):
@@ -394,6 +394,8 @@ def test_what_is_not_there_and_where_it_would_go(tmp_path):
     with pytest.raises(DiswmError, match="there is no such file or folder"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion())
     films.stills(tmp_path / "v", films.frames(3))
+    with pytest.raises(DiswmError, match=r"lies inside .*v, which is to be converted"):
+        convert([tmp_path / "v"], tmp_path / "v" / "deep" / "out", Conversion())
     with pytest.raises(DiswmError, match=r"None of 1 clips can be used.*Leave --fps out"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion(fps=5))
     with pytest.raises(DiswmError, match="Name a cache folder"):

@@ -70,16 +70,18 @@ def test_bad_pictures_and_films_that_were_cut_off_are_foreseen(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3)).astype(np.uint8)
     film = films.movie(tmp_path / "x.mp4", noise)
     film.write_bytes(moov_first(film.read_bytes()))
+    both = [films.movie(tmp_path / "y.avi", noise, codec="mpeg4"), films.movie(tmp_path / "z.mkv", noise)]
     whole = info(tmp_path)
     assert {name for name, _ in whole["damaged"]} == {"c/", "j/", "s/"}
-    film.write_bytes(film.read_bytes()[: film.stat().st_size * 2 // 3])
+    for path in (film, *both):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     found = info(tmp_path)
     damaged = dict(found["damaged"])
-    assert damaged.keys() == {"c/", "j/", "s/", "x.mp4"}
+    assert damaged.keys() == {"c/", "j/", "s/", "x.mp4", "y.avi", "z.mkv"}
     assert damaged["c/"].startswith("2 of its 5 pictures cannot be used; the first: 0.png: is no picture")
     assert damaged["j/"].startswith("1 of its 4 pictures cannot be used; the first: 1.jpg: ")
     assert damaged["s/"] == "1 pictures are 32 x 40, unlike the first, 32 x 32: 2.png"
-    assert damaged["x.mp4"].startswith("was cut off: ")
+    assert all(damaged[name].startswith("was cut off: ") for name in ("x.mp4", "y.avi", "z.mkv"))
     assert [name for name, _ in found["skipped"]] == ["n/"]
 
 

@@ -115,6 +115,9 @@ def convert(
     if not sources:
         raise DiswmError("There is nothing to convert: name files or folders.")
     out = out.resolve()
+    for source in sources:
+        if source.resolve() in (out, *out.parents):
+            raise DiswmError(f"{out}: lies inside {source}, which is to be converted. Choose a folder elsewhere with --out.")
     unpacked = out.with_name(f".{out.name}.unpacked")
     with alone(out):
         origin = look(sources, out, on_hash)
@@ -282,7 +285,7 @@ class Harm:
             missing = f", {wanted - used} of {wanted} are lost" if wanted and wanted > used and not self.lost else ""
             found.append(f"{self.end}; the {used} frames before are used{missing}")
         if self.unlike:
-            found.append(f"{self.unlike} pictures have another size than the first")
+            found.append(f"pictures of another size than the first: {self.unlike}")
         return ", and ".join(found)
 
 
