@@ -77,7 +77,7 @@ def test_info_of_damage_says_what_mends_it_and_fails(films_folder: Path, capsys:
     assert "frames 12; the manifest lists 20 sizes" in " ".join(said.split())
     assert "hashes 1 of 2 files are as the manifest says" in " ".join(said.split())
     assert err == (
-        f"diswm: {out}: 1 of its 2 files are damaged or missing. Convert it again: "
+        f"diswm: {out}: 1 of its 2 files is damaged or missing. Convert it again: "
         f"`diswm data convert v --out {out} --size 16 --fit crop`, or fetch it again where somebody else made it.\n"
     )
     with pytest.warns(UserWarning, match=r"differs from its hash in the manifest. Convert it again: `diswm data convert v"):

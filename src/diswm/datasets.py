@@ -143,7 +143,8 @@ def text(info: Mapping[str, Any]) -> str:
 def problem(info: Mapping[str, Any]) -> str:
     """What makes the data set unfit as it is, and what to do; nothing where it can be used."""
     if broken := info.get("broken"):
-        return f"{info['path']}: {len(broken)} of its {info['promised']['files']} files are damaged or missing. {info['remedy']}"
+        count = f"{len(broken)} of its {info['promised']['files']} files {'is' if len(broken) == 1 else 'are'}"
+        return f"{info['path']}: {count} damaged or missing. {info['remedy']}"
     if not info["clips"]:
         return f"{info['path']}: none of its {len(info['skipped'])} clips can be used."
     return ""

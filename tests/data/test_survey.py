@@ -158,6 +158,18 @@ def test_a_moving_picture_shows_the_clips_side_by_side(tmp_path):
     assert abs(films.numbers([page[132:260, 262:390]])[0] - 10) <= 1
 
 
+def test_a_picture_shows_what_there_is_of_damaged_clips(tmp_path):
+    films.stills(tmp_path / "v" / "a", films.frames(8))
+    (tmp_path / "v" / "a" / "2.png").write_text("no picture")
+    noise = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3)).astype(np.uint8)
+    path = films.movie(tmp_path / "v" / "b.avi", noise, codec="mpeg4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert preview(open_source(tmp_path / "v"), tmp_path / "p.png", Conversion(64)) == ["a/", "b.avi"]
+    page = np.asarray(Image.open(tmp_path / "p.png"))
+    tiles = [page[2:130, c * 130 + 2 : c * 130 + 130] for c in range(8)]
+    assert films.numbers(tiles) == [0, 1, 3, 4, 5, 6, 7, 51]  # white is 255
+
+
 def test_a_preview_that_cannot_be_drawn_is_refused(tmp_path):
     films.stills(tmp_path / "v", films.frames(3))
     with pytest.raises(DiswmError, match=r"has the suffix '\.jpg', expected \.png"):

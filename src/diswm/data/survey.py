@@ -108,12 +108,23 @@ def _rows(source: Source, conversion: Conversion, count: int, spread: bool) -> t
 
 
 def _frames(clip: Clip, conversion: Conversion, count: int, spread: bool) -> Iterator[Array]:
+    """What of a damaged clip can be decoded. DiswmError where nothing can."""
     head = clip.head()
     keep = _spread(min(head.frames or REACH, REACH), count) if spread else slower(head.fps, conversion.fps)
-    for taken, image in enumerate(clip.frames(keep), 1):
-        yield square(image, conversion.size, conversion.fit)
-        if taken == count:
-            break
+    taken, damage = 0, DiswmError("holds no frames")
+    try:
+        for image in clip.frames_and_gaps(keep):
+            if isinstance(image, DiswmError):
+                damage = image
+                continue
+            yield square(image, conversion.size, conversion.fit)
+            taken += 1
+            if taken == count:
+                return
+    except DiswmError as error:
+        damage = error
+    if not taken:
+        raise damage
 
 
 def _spread(frames: int, count: int) -> Callable[[int], bool]:
