@@ -17,8 +17,9 @@ from PIL import Image
 
 from diswm.contract import DiswmError
 from diswm.data import convert as converting
-from diswm.data.convert import Conversion, Harm, convert, video_folder
+from diswm.data.convert import Conversion, convert, video_folder
 from diswm.data.episodes import list_episodes, load_episode, save_episode
+from diswm.data.harm import Harm
 from diswm.data.manifest import read_manifest
 from diswm.data.videos import Videos
 

@@ -22,6 +22,7 @@ from diswm.data.archives import Progress, data_folder
 from diswm.data.cameras import choose, facts
 from diswm.data.disk import alone, require_free, whole_folder
 from diswm.data.fit import FITS, Fit, slower, square
+from diswm.data.harm import Harm
 from diswm.data.manifest import MANIFEST, VideoWriter, damaged, expected_hashes, read_manifest
 from diswm.data.origin import STAMPS, Hashing, Origin, changed, look, made_of, prefixes
 from diswm.data.readers import Clip, is_foreign, open_source
@@ -258,35 +259,6 @@ def _add(
         watch(before + entry["rows"])
     wanted = sum(map(keep, range(head.frames))) if harm.end and head.frames and head.frames < _COUNTED else None
     return entry | {"size": harm.size, "damage": harm.words(entry["rows"], wanted)}
-
-
-@dataclasses.dataclass
-class Harm:
-    """What went wrong while a clip was decoded."""
-
-    size: list[int] | None = None
-    """Width and height of the first picture."""
-    unlike: int = 0
-    """Pictures of another size."""
-    lost: list[str] = dataclasses.field(default_factory=list)
-    """Why single pictures could not be used."""
-    end: str = ""
-    """Why it ended before its end."""
-
-    def words(self, used: int, wanted: int | None) -> str:
-        """Nothing where nothing went wrong."""
-        if not used:
-            return self.end or next(iter(self.lost), "holds no frames")
-        found = []
-        if self.lost:
-            count = f"{len(self.lost)} picture{'s' * (len(self.lost) > 1)} cannot be used"
-            found.append(f"{count} ({self.lost[0]}) and the clip is split there; the other {used} frames are used")
-        if self.end:
-            missing = f", {wanted - used} of {wanted} are lost" if wanted and wanted > used and not self.lost else ""
-            found.append(f"{self.end}; the {used} frames before are used{missing}")
-        if self.unlike:
-            found.append(f"pictures of another size than the first: {self.unlike}")
-        return ", and ".join(found)
 
 
 def _pieces(frames: Iterator[Image | DiswmError], conversion: Conversion, harm: Harm) -> Iterator[Array]:
