@@ -14,7 +14,9 @@ import small
 import diswm
 from diswm import api
 from diswm.cli import main
+from diswm.data.episodes import list_episodes
 from diswm.data.manifest import read_manifest
+from diswm.data.videos import Videos
 
 Refused = Callable[..., str]
 
@@ -58,6 +60,57 @@ def test_convert_and_convert_again(films_folder: Path, capsys: pytest.CaptureFix
     assert "nothing is to be done" in capsys.readouterr().out
     assert small.tree(out) == before
     assert diswm.data_convert([films_folder], out, size=16, fit="letterbox") == out
+
+
+def test_info_of_damage_says_what_mends_it_and_fails(films_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = films_folder.parent / "out"
+    args = ["data", "convert", str(films_folder), "--out", str(out), "--size", "16"]
+    assert main(args) == 0
+    assert main(["data", "info", str(out)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "frames 20 sizes" in said
+    assert "hashes 2 of 2 files are as the manifest says" in said
+    path = list_episodes(out)[1]
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert main(["data", "info", str(out)]) == 1
+    said, err = capsys.readouterr()
+    assert "frames 12; the manifest lists 20 sizes" in " ".join(said.split())
+    assert "hashes 1 of 2 files are as the manifest says" in " ".join(said.split())
+    assert err == (
+        f"diswm: {out}: 1 of its 2 files is damaged or missing. Convert it again: "
+        f"`diswm data convert v --out {out} --size 16 --fit crop`, or fetch it again where somebody else made it.\n"
+    )
+    with pytest.warns(UserWarning, match=r"differs from its hash in the manifest. Convert it again: `diswm data convert v"):
+        Videos(out, length=2)
+    capsys.readouterr()
+    assert main(args) == 0
+    assert f"{path.name} differs from its hash in the manifest; it is converted again" in (capsys.readouterr().out)
+    assert main(["data", "info", str(out)]) == 0
+
+
+def test_info_of_nothing_but_bad_films_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.mp4").write_text("no film")
+    assert main(["data", "info", str(tmp_path)]) == 1
+    said, err = capsys.readouterr()
+    assert "skipped      bad.mp4: cannot be read" in said
+    assert err == f"diswm: {tmp_path}: none of its 1 clips can be used.\n"
+
+
+def test_convert_says_which_source_has_changed(films_folder: Path, refused: Refused) -> None:
+    assert main(["data", "convert", str(films_folder), "--out", str(films_folder.parent / "out")]) == 0
+    films.movie(films_folder / "a.mp4", films.frames(5))
+    said = refused("data", "convert", films_folder, "--out", films_folder.parent / "out")
+    assert "is there already, but its sources are others: a.mp4 has changed. Choose another folder with --out, or remove it." in said
+
+
+def test_cameras_are_not_mixed_unnoticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films.lerobot(tmp_path / "robot", lengths=(9,))
+    assert main(["data", "info", str(tmp_path / "robot")]) == 0
+    assert "they are mixed unless --camera takes one" in capsys.readouterr().out
+    assert main(["data", "convert", str(tmp_path / "robot"), "--out", str(tmp_path / "out")]) == 0
+    assert f"2 cameras are mixed, each clip is of one: {films.TOP} (1 clips)" in capsys.readouterr().out
+    assert api.pretrain(small.pretrain_config(tmp_path / "runs" / "a", tmp_path / "robot", pretrain__updates=1))
+    assert "2 cameras are mixed" in capsys.readouterr().out
 
 
 def test_preview_writes_a_picture(films_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dic
 from diswm.contract import DiswmError
 from diswm.data.disk import open_folder
 from diswm.data.videos import Videos
-from diswm.datasets import converting, unpacking
+from diswm.datasets import converting, hashing, unpacking
 from diswm.evaluations import Evaluations, evaluate_all
 from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
 from diswm.factorsets import prober
@@ -103,7 +103,10 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
             bar.total = total
             bar.update(done, "decoding")
 
-        videos = Videos(folders, on_progress=watch, on_unpack=unpacking(bar), on_clip=converting(bar), **settings)
+        shown = {"on_unpack": unpacking(bar), "on_clip": converting(bar), "on_hash": hashing(bar)}
+        videos = Videos(folders, on_progress=watch, **shown, **settings)
+    for line in videos.notes:
+        console.print(line)
     for name, reason in videos.skipped[:5]:
         console.print(f"left out {name}: {reason}")
     if videos.skipped:

@@ -221,7 +221,7 @@ class DoctorArgs:
 class DataInfoArgs:
     """Say what a file or folder of videos is: clips, frames, sizes, rates, cameras, factors, what cannot be used and why.
 
-    By the headers: nothing is decoded or written.
+    By headers, checksums and the hashes of our own manifests; nothing is decoded or written. Exits with 1 where a data set is damaged.
     """
 
     path: Annotated[Path, "positional"]
@@ -235,7 +235,7 @@ class DataConvertArgs:
     sources: Annotated[tuple[Path, ...], "positional"]
     """Files and folders of videos; several become one data set."""
     out: Path
-    """Folder to write. It must not be there yet, unless as the result of the same conversion."""
+    """Folder to write. It must not be there yet, unless as the result of the same conversion (which is made anew where it is damaged)."""
     size: int = 64
     """Height and width of the frames; the presets learn from 64."""
     fit: Literal["crop", "letterbox", "stretch"] = "crop"
@@ -243,7 +243,7 @@ class DataConvertArgs:
     fps: float | None = None
     """Leave out frames of films that have more a second; all are kept unless given."""
     camera: str | None = None
-    """Take the clips of this camera alone, where there are several (`diswm data info` names them)."""
+    """Take the clips of this camera alone (`diswm data info` names them); of films and frames those in a folder or file of this name."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,7 +66,7 @@ MENDABLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb. Returns the exit code: 0, 1 where `doctor` found something broken, 2 for what the user can mend, 130 interrupted."""
+    """Run a verb. Returns the exit code: 0, 1 where `doctor` or `data info` finds damage, 2 for what the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -280,7 +280,11 @@ def _data(args: list[str]) -> int:
     from diswm import datasets
 
     if verb == "info":
-        print(datasets.text(datasets.data_info(**settings)))
+        info = datasets.data_info(**settings)
+        print(datasets.text(info))
+        if words := datasets.problem(info):
+            print(f"diswm: {words}", file=sys.stderr)
+            return 1
     else:
         print(datasets.data_convert(**settings) if verb == "convert" else datasets.data_preview(**settings))
     return 0

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diswm.data.cameras import remarks
 from diswm.data.convert import Conversion, convert
 from diswm.data.fit import Fit
 from diswm.data.manifest import read_manifest, skipped_clips
@@ -20,9 +21,10 @@ SHOWN = 8
 
 
 def data_info(path: Path | str) -> dict[str, Any]:
-    """What a file or folder of videos is, by its headers: kind, clips, frames, sizes, fps, cameras, factors, what is skipped and why.
+    """What a file or folder of videos is: kind, clips, frames, sizes, fps, cameras, factors, what is damaged or skipped and why.
 
-    Nothing is decoded or written; an archive is unpacked for the time of the call. Raises DiswmError for what holds no videos.
+    By headers, checksums and, of our own data sets, the hashes of their manifest; nothing is decoded or written. An archive is unpacked
+    for the time of the call. Raises DiswmError for what holds no videos.
     """
     path = Path(path)
     with _opened(path) as source, progress("look into", len(source.clips), "clips") as bar:
@@ -40,12 +42,13 @@ def data_convert(
 ) -> Path:
     """Make one data set of ours, in the folder ``out``, of all ``sources``; clips that cannot be used are named.
 
-    Where ``out`` is the result of the same conversion of the same files (by names, sizes and times of change), nothing is done.
+    Where ``out`` is the whole result of the same conversion of the same files (by their hashes), nothing is done; where it is damaged, it
+    is replaced. Raises DiswmError, naming the sources that have changed, where it is the result of another.
     """
     paths = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
     out = Path(out)
     with progress("convert", 1, "clips") as bar:
-        done = convert(paths, out, Conversion(size, fit, fps, camera), unpacking(bar), converting(bar))
+        done = convert(paths, out, Conversion(size, fit, fps, camera), unpacking(bar), converting(bar), hashing(bar), console.print)
     manifest = read_manifest(out)
     if not done:
         console.print(f"{out}: is the result of this conversion already; nothing is to be done")
@@ -84,6 +87,11 @@ def unpacking(bar: Bar) -> Any:
     return lambda done, total: bar.update(0, f"unpacking, {done / total:.0%}")
 
 
+def hashing(bar: Bar) -> Any:
+    """Shows on the bar how far the sources are compared with those of an earlier conversion."""
+    return lambda done, total: bar.update(0, f"hashing, {done / max(total, 1):.0%}")
+
+
 def converting(bar: Bar) -> Any:
     """Shows on the bar how far clips are converted."""
 
@@ -103,6 +111,8 @@ def report(manifest: Mapping[str, Any]) -> None:
             console.print(f"{word} {name}: {why}")
         if len(clips) > SHOWN:
             console.print(f"{word}: {len(clips)} clips in all; manifest.json names them")
+    for line in remarks(manifest):
+        console.print(line)
 
 
 def text(info: Mapping[str, Any]) -> str:
@@ -111,21 +121,50 @@ def text(info: Mapping[str, Any]) -> str:
     rows = [
         ("kind", info["kind"]),
         ("clips", f"{info['clips']:,}"),
-        ("frames", f"{info['frames']:,}{about}"),
+        ("frames", f"{info['frames']:,}{about}{_promise(info)}"),
         ("sizes", _counts(info["sizes"])),
         ("fps", _counts(info["fps"])),
-        ("cameras", _counts(info["cameras"])),
+        ("cameras", _counts(info["cameras"]) + ("; they are mixed unless --camera takes one" if len(info["cameras"]) > 1 else "")),
         ("factors", ", ".join(f"{name} ({size})" for name, size in info["factors"].items())),
         ("task", info.get("task", "")),
         ("source", str(info.get("source", ""))),
         ("conversion", ", ".join(f"{name} {value}" for name, value in info.get("conversion", {}).items() if value is not None)),
         ("other files", _counts(info["other"])),
+        ("hashes", _hashes(info)),
     ]
     lines = [f"{info['path']}", *(f"  {name:<12} {value}" for name, value in rows if value)]
-    lines += [f"  {'skipped':<12} {name}: {why}" for name, why in info["skipped"][:SHOWN]]
-    if len(info["skipped"]) > SHOWN:
-        lines.append(f"  {'skipped':<12} {len(info['skipped'])} in all")
+    for word in ("damaged", "skipped"):
+        lines += [f"  {word:<12} {name}: {why}" for name, why in info[word][:SHOWN]]
+        if len(info[word]) > SHOWN:
+            lines.append(f"  {word:<12} {len(info[word])} in all")
     return "\n".join(lines)
+
+
+def problem(info: Mapping[str, Any]) -> str:
+    """What makes the data set unfit as it is, and what to do; nothing where it can be used."""
+    if broken := info.get("broken"):
+        count = f"{len(broken)} of its {info['promised']['files']} files {'is' if len(broken) == 1 else 'are'}"
+        return f"{info['path']}: {count} damaged or missing. {info['remedy']}"
+    if not info["clips"]:
+        return f"{info['path']}: none of its {len(info['skipped'])} clips can be used."
+    return ""
+
+
+def _promise(info: Mapping[str, Any]) -> str:
+    """What the manifest counts, where that is another number: of a task each picture shows several frames of the simulator."""
+    promised = info.get("promised", {})
+    rows, frames = promised.get("rows"), promised.get("frames")
+    other = f"; the manifest lists {rows:,}" if isinstance(rows, int) and rows != info["frames"] else ""
+    simulated = isinstance(frames, int) and frames != rows
+    return other + (f" ({frames:,} of the simulator, whose resets do not count)" if simulated else "")
+
+
+def _hashes(info: Mapping[str, Any]) -> str:
+    """How many files are as the manifest says."""
+    if not (files := info.get("promised", {}).get("files")):
+        return ""
+    good = files - len(info["broken"])
+    return f"{good:,} of {files:,} files are as the manifest says"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,6 +1,7 @@
 """Conversions: every frame once, in bounded pieces; done once; whole or absent; bad clips named."""
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -8,14 +9,17 @@ import shutil
 
 import films
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import small
 from PIL import Image
 
 from diswm.contract import DiswmError
 from diswm.data import convert as converting
-from diswm.data.convert import Conversion, convert, fingerprint, video_folder
+from diswm.data.convert import Conversion, convert, video_folder
 from diswm.data.episodes import list_episodes, load_episode, save_episode
+from diswm.data.harm import Harm
 from diswm.data.manifest import read_manifest
 from diswm.data.videos import Videos
 
@@ -72,7 +76,7 @@ def test_a_piece_is_written_before_the_next_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(converting, "LEAST", 3)
     picture = Image.fromarray(films.frames(1)[0])
     decoded = []
-    pieces = converting._pieces((decoded.append(1) or picture for _ in range(100)), Conversion(16), {"size": None})
+    pieces = converting._pieces((decoded.append(1) or picture for _ in range(100)), Conversion(16), Harm())
     assert [(len(piece), len(decoded)) for piece in pieces] == [*((10, 13 + 10 * n) for n in range(9)), (10, 100)]
 
 
@@ -84,18 +88,20 @@ def test_a_lower_rate_leaves_frames_out_and_is_in_the_manifest(tmp_path):
     assert [clip["fps"] for clip in read_manifest(tmp_path / "out")["clips"]] == [15, 10]
 
 
-def test_several_sources_become_one_and_a_camera_can_be_chosen(tmp_path):
+def test_several_sources_become_one(tmp_path):
     films.lerobot(tmp_path / "robot")
     films.minari(tmp_path / "toy", "hdf5", False)
     convert([tmp_path / "robot", tmp_path / "toy"], tmp_path / "all", Conversion(32))
     assert len(contents(tmp_path / "all")) == 6 + 2
-    convert([tmp_path / "robot", tmp_path / "toy"], tmp_path / "one", Conversion(32, camera="pixels"))
-    assert list(contents(tmp_path / "one")) == [f"toy/main_data.hdf5:episode_{n}/observations/pixels" for n in (0, 1)]
-    with pytest.raises(DiswmError, match=r"no camera 'observation\.images\.topp'\. Did you mean observation\.images\.top"):
-        convert([tmp_path / "robot"], tmp_path / "none", Conversion(camera="observation.images.topp"))
-    films.stills(tmp_path / "clip", films.frames(3))
-    with pytest.raises(DiswmError, match="name no cameras"):
-        convert([tmp_path / "clip"], tmp_path / "none", Conversion(camera="top"))
+
+
+def test_sources_of_the_same_name_stay_apart_and_none_is_taken_twice(tmp_path):
+    films.stills(tmp_path / "a" / "v", films.frames(3))
+    films.stills(tmp_path / "b" / "v", films.frames(4, 9))
+    convert([tmp_path / "a" / "v", tmp_path / "b" / "v"], tmp_path / "out", Conversion(32))
+    assert contents(tmp_path / "out") == {"v/v/": [[0, 1, 2]], "v (2)/v/": [[9, 10, 11, 12]]}
+    with pytest.raises(DiswmError, match="is named twice"):
+        convert([tmp_path / "a", tmp_path / "b", tmp_path / "b" / ".." / "a"], tmp_path / "none", Conversion(32))
 
 
 def test_episodes_keep_their_labels_through_a_conversion_where_all_have_them(tmp_path, monkeypatch):
@@ -137,18 +143,47 @@ def test_an_archive_is_converted_and_nothing_of_it_stays(tmp_path):
 def test_one_bad_film_is_named_and_the_others_are_used(tmp_path):
     mixture(tmp_path / "v")
     (tmp_path / "v" / "bad.mp4").write_text("no film")
-    films.stills(tmp_path / "v" / "holes", films.frames(5))
-    (tmp_path / "v" / "holes" / "3.png").write_text("no picture")
     convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
-    assert contents(tmp_path / "out") == {**ALL, "holes/": [[0, 1, 2]]}
+    assert contents(tmp_path / "out") == ALL
     manifest = read_manifest(tmp_path / "out")
     assert [name for name, _ in manifest["skipped"]] == ["bad.mp4"]
-    damage = {clip["name"]: clip["damage"] for clip in manifest["clips"] if clip["damage"]}
-    assert damage.keys() == {"holes/"}
-    assert damage["holes/"].startswith("3.png: is no picture")
-    assert damage["holes/"].endswith("; the 3 frames before are used")
+    assert not any(clip["damage"] for clip in manifest["clips"])
     with pytest.warns(UserWarning, match=r"left out 1 .*bad\.mp4"):
         Videos(tmp_path / "out", length=2)
+
+
+def test_bad_pictures_split_their_clip_and_are_counted(tmp_path):
+    films.stills(tmp_path / "v" / "holes", films.frames(9))
+    for number in (0, 3, 4):
+        (tmp_path / "v" / "holes" / f"{number}.png").write_text("no picture")
+    films.stills(tmp_path / "v" / "sizes", films.frames(3))
+    Image.fromarray(films.frames(1, 1, height=40)[0]).save(tmp_path / "v" / "sizes" / "1.png")
+    convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    assert contents(tmp_path / "out") == {"holes/": [[1, 2], [5, 6, 7, 8]], "sizes/": [[0, 1, 2]]}
+    holes, sizes = (clip["damage"] for clip in read_manifest(tmp_path / "out")["clips"])
+    assert holes.startswith("3 pictures cannot be used (0.png: is no picture")
+    assert holes.endswith("and the clip is split there; the other 6 frames are used")
+    assert sizes == "pictures of another size than the first: 1"
+
+
+def test_a_bad_picture_in_a_file_of_pictures_splits_its_clip(tmp_path):
+    films.lerobot(tmp_path / "robot", lengths=(5,), wrist="image")
+    table = pq.read_table(next((tmp_path / "robot" / "data").rglob("*.parquet"))).to_pydict()
+    table[films.WRIST][2] = {"bytes": b"no picture", "path": None}
+    pq.write_table(pa.table(table), next((tmp_path / "robot" / "data").rglob("*.parquet")))
+    films.minari(tmp_path / "toy", "arrow", True, lengths=(4,))
+    convert([tmp_path / "robot", tmp_path / "toy"], tmp_path / "out", Conversion(32))
+    found = contents(tmp_path / "out")
+    assert found[f"robot/episode 0, {films.WRIST}"] == [[5, 6], [8, 9]]
+    assert [len(pieces) for pieces in found.values()] == [1, 2, 1]
+
+
+def test_of_a_film_that_was_cut_off_the_loss_is_counted(tmp_path):
+    path = films.movie(tmp_path / "v" / "a.avi", np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8), codec="mpeg4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
+    convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    (clip,) = read_manifest(tmp_path / "out")["clips"]
+    assert clip["damage"].endswith(f"; the {clip['rows']} frames before are used, {30 - clip['rows']} of 30 are lost")
 
 
 def test_nothing_but_bad_films_is_refused_and_nothing_stays(tmp_path):
@@ -171,47 +206,125 @@ def no_decoding(monkeypatch):
     monkeypatch.setattr(converting, "_add", refuse)
 
 
-def test_a_second_run_decodes_nothing_and_a_changed_source_or_setting_does(tmp_path, monkeypatch):
+def touch(path):
+    """Other times, the same content."""
+    facts = path.stat()
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns + 10**9))
+
+
+def test_a_second_run_decodes_nothing_whatever_the_times_are(tmp_path, monkeypatch):
     mixture(tmp_path / "v")
     first = video_folder(tmp_path / "v", tmp_path / "cache")
     assert contents(first) == ALL
-    with monkeypatch.context() as patched:
-        no_decoding(patched)
-        assert video_folder(tmp_path / "v", tmp_path / "cache") == first
-        assert Videos(tmp_path / "v", length=3, cache=tmp_path / "cache").rows == 25
-        os.utime(tmp_path / "v" / "a.mp4", ns=(0, 12345))
-        with pytest.raises(AssertionError, match="decoded again"):
-            video_folder(tmp_path / "v", tmp_path / "cache")
+    no_decoding(monkeypatch)
+    assert video_folder(tmp_path / "v", tmp_path / "cache") == first
+    assert Videos(tmp_path / "v", length=3, cache=tmp_path / "cache").rows == 25
+    (tmp_path / "v" / "notes.txt").touch()  # is not read
+    touch(tmp_path / "v" / "a.mp4")
+    touch(tmp_path / "v" / "c" / "1.png")
+    read = []
+    assert video_folder(tmp_path / "v", tmp_path / "cache", on_hash=lambda *now: read.append(now)) == first
+    sizes = [(tmp_path / "v" / "a.mp4").stat().st_size, sum(path.stat().st_size for path in (tmp_path / "v" / "c").iterdir())]
+    assert read == [(sizes[0], sum(sizes)), (sum(sizes), sum(sizes))]  # of the others the contents are known
+    video_folder(tmp_path / "v", tmp_path / "cache", on_hash=lambda *now: read.append(now))
+    assert len(read) == 2  # and now of these, too
+
+
+def test_a_changed_source_is_decoded_again_and_named(tmp_path):
+    mixture(tmp_path / "v")
+    first = video_folder(tmp_path / "v", tmp_path / "cache")
     films.movie(tmp_path / "v" / "a.mp4", films.frames(7, 2))
-    second = video_folder(tmp_path / "v", tmp_path / "cache")
-    assert contents(second)["a.mp4"] == [list(range(2, 9))]
-    assert {path.name for path in (tmp_path / "cache").iterdir()} == {first.name, second.name}
-    key = fingerprint([tmp_path / "v"], Conversion())
-    for other in (Conversion(32), Conversion(fit="stretch"), Conversion(fps=5), Conversion(camera="x")):
-        assert fingerprint([tmp_path / "v"], other) != key
-    (tmp_path / "v" / "c" / "9.png").write_bytes((tmp_path / "v" / "c" / "0.png").read_bytes())
-    assert fingerprint([tmp_path / "v"], Conversion()) != key
+    films.stills(tmp_path / "v" / "c", films.frames(5, 20))
+    films.stills(tmp_path / "v" / "e", films.frames(2))
+    (tmp_path / "v" / "b.avi").unlink()
+    said = []
+    assert video_folder(tmp_path / "v", tmp_path / "cache", say=said.append) == first
+    assert said == [
+        f"{tmp_path / 'v'}: its sources are others: a.mp4 has changed, c/ has changed, e/ is new, b.avi is gone; it is decoded again"
+    ]
+    assert contents(first).keys() == {"a.mp4", "c/", "d.h5:x", "e/"}
+    assert contents(first)["a.mp4"] == [list(range(2, 9))]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [first.name]
+    assert Videos(tmp_path / "v", length=2, cache=tmp_path / "cache").notes == []
+
+
+def test_a_source_that_was_exchanged_under_the_old_size_and_time_is_noticed(tmp_path):
+    films.movie(tmp_path / "a.mp4", films.frames(5))
+    convert([tmp_path / "a.mp4"], tmp_path / "out", Conversion(16))
+    before, data = (tmp_path / "a.mp4").stat(), bytearray((tmp_path / "a.mp4").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "a.mp4").write_bytes(data)
+    os.utime(tmp_path / "a.mp4", ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DiswmError, match=r"its sources are others: a\.mp4 has changed\. Choose another folder"):
+        convert([tmp_path / "a.mp4"], tmp_path / "out", Conversion(16))
+
+
+def test_the_manifest_has_the_hashes_of_the_sources(tmp_path):
+    mixture(tmp_path / "v")
+    convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    inputs = read_manifest(tmp_path / "out")["inputs"]
+    assert inputs.keys() == ALL.keys() - {"d.h5:x"} | {"d.h5"}
+    assert inputs["a.mp4"] == hashlib.sha256((tmp_path / "v" / "a.mp4").read_bytes()).hexdigest()
+    shutil.copytree(tmp_path / "v", tmp_path / "elsewhere" / "v")
+    convert([tmp_path / "elsewhere" / "v"], tmp_path / "same", Conversion(16))
+    assert (tmp_path / "same" / "manifest.json").read_bytes() == (tmp_path / "out" / "manifest.json").read_bytes()
 
 
 def test_the_same_conversion_again_is_done_already_and_another_is_refused(tmp_path, monkeypatch):
     films.stills(tmp_path / "v", films.frames(3))
     assert convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    no_decoding(monkeypatch)
+    assert not convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    (tmp_path / "out" / ".sources.json").unlink()  # a help alone
+    assert not convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    before = small.tree(tmp_path)
+    for conversion, words in [
+        (Conversion(32), "--size was 16, not 32"),
+        (Conversion(16, "letterbox", 5), "--fit was crop, not letterbox and --fps was None, not 5"),
+    ]:
+        with pytest.raises(DiswmError, match=rf"is there already, but {words}\. Choose another folder with --out, or remove it"):
+            convert([tmp_path / "v"], tmp_path / "out", conversion)
+    films.stills(tmp_path / "w", films.frames(3))
+    with pytest.raises(DiswmError, match="w/ is new, v/ is gone"):
+        convert([tmp_path / "w"], tmp_path / "out", Conversion(16))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "text").touch()
+    with pytest.raises(DiswmError, match="mine: is there already"):
+        convert([tmp_path / "v"], tmp_path / "mine", Conversion(16))
+    assert before.items() <= small.tree(tmp_path).items()
+
+
+def test_a_damaged_result_is_made_again_and_nothing_else_is_lost(tmp_path, monkeypatch):
+    films.stills(tmp_path / "v", films.frames(3))
+    convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    before, said = small.tree(tmp_path), []
+    (path,) = list_episodes(tmp_path / "out")
+    path.unlink()
+    assert convert([tmp_path / "v"], tmp_path / "out", Conversion(16), say=said.append)
+    assert said.pop() == f"{tmp_path / 'out'}: {path.name} is in the manifest but not in the folder; it is converted again"
+    assert small.tree(tmp_path) == before
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
     with monkeypatch.context() as patched:
         no_decoding(patched)
-        assert not convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
-    with pytest.raises(DiswmError, match="is there already"):
-        convert([tmp_path / "v"], tmp_path / "out", Conversion(32))
-    assert read_manifest(tmp_path / "out")["conversion"]["size"] == 16
-    list_episodes(tmp_path / "out")[0].unlink()  # no longer whole
-    with pytest.raises(DiswmError, match="is there already"):
+        with pytest.raises(AssertionError, match="decoded again"):
+            convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    assert path.read_bytes().endswith(b"!")  # what fails leaves the old one
+    (tmp_path / "out" / "notes.txt").touch()
+    with pytest.raises(DiswmError, match=r"differs from its hash in the manifest, and holds notes\.txt, which is not of it"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion(16))
+    (tmp_path / "out" / "notes.txt").unlink()
+    assert convert([tmp_path / "v"], tmp_path / "out", Conversion(16), say=said.append)
+    assert small.tree(tmp_path) == before
 
 
-def test_a_cache_that_lost_a_file_is_made_anew(tmp_path):
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-1] + b"!")])
+def test_a_damaged_cache_is_made_anew(tmp_path, harm):
     films.stills(tmp_path / "v", films.frames(3))
     folder = video_folder(tmp_path / "v", tmp_path / "cache")
-    list_episodes(folder)[0].unlink()
-    assert list(contents(video_folder(tmp_path / "v", tmp_path / "cache")).values()) == [[[0, 1, 2]]]
+    harm(list_episodes(folder)[0])
+    said = []
+    assert list(contents(video_folder(tmp_path / "v", tmp_path / "cache", say=said.append)).values()) == [[[0, 1, 2]]]
+    assert said[0].endswith("it is decoded again")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
@@ -282,6 +395,8 @@ def test_what_is_not_there_and_where_it_would_go(tmp_path):
     with pytest.raises(DiswmError, match="there is no such file or folder"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion())
     films.stills(tmp_path / "v", films.frames(3))
+    with pytest.raises(DiswmError, match=r"lies inside .*v, which is to be converted"):
+        convert([tmp_path / "v"], tmp_path / "v" / "deep" / "out", Conversion())
     with pytest.raises(DiswmError, match=r"None of 1 clips can be used.*Leave --fps out"):
         convert([tmp_path / "v"], tmp_path / "out", Conversion(fps=5))
     with pytest.raises(DiswmError, match="Name a cache folder"):

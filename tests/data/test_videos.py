@@ -106,6 +106,19 @@ def test_a_failure_while_building_leaves_no_cache(tmp_path, monkeypatch):
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_a_cache_that_was_written_to_is_built_anew(tmp_path):
+    fill(tmp_path / "v")
+    before = Videos(tmp_path / "v", length=4, cache=tmp_path / "cache", ram_bytes=10).hash
+    (frames,) = (tmp_path / "cache").glob("*.frames")
+    facts = frames.stat()
+    with frames.open("r+b") as file:
+        file.write(b"\xff" * 100)
+    os.utime(frames, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    again = Videos(tmp_path / "v", length=4, cache=tmp_path / "cache", ram_bytes=10)
+    assert again.hash == before
+    same(again.episode(0), make(0, LENGTHS[0]))
+
+
 def test_frames_that_fit_nowhere_are_told(tmp_path, monkeypatch):
     fill(tmp_path / "v")
     with pytest.raises(DiswmError, match="more than the 10 bytes of memory"):

@@ -1,6 +1,7 @@
 """Videos of any kind become one data set of ours: decoded once, one frame after the other, into a folder of episodes.
 
 Long films are cut into episodes while they are decoded, so that memory holds one of them at most. The folder is whole or absent.
+A second run finds it by content: the hashes of the sources (``diswm.data.origin``) and those of the episodes.
 """
 
 from __future__ import annotations
@@ -18,21 +19,27 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError, unknown
 from diswm.data.archives import Progress, data_folder
+from diswm.data.cameras import choose, facts
 from diswm.data.disk import alone, require_free, whole_folder
 from diswm.data.fit import FITS, Fit, slower, square
-from diswm.data.manifest import VideoWriter, expected_hashes, read_manifest
-from diswm.data.readers import Clip, is_foreign, open_source, walk
+from diswm.data.harm import Harm
+from diswm.data.manifest import MANIFEST, VideoWriter, damaged, expected_hashes, read_manifest
+from diswm.data.origin import STAMPS, Hashing, Origin, changed, look, made_of, prefixes
+from diswm.data.readers import Clip, is_foreign, open_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMAT = 1
+FORMAT = 2
 MOST, LEAST = 1_000, 100
 """Frames of an episode that a long film is cut into, and of its last one: no piece is too short for a window."""
 SIZES = (8, 256)
+_COUNTED = 10_000_000  # frames; a header that declares more is no promise
 _ADVICE = "Free some space, or choose a folder on another disk."
 Watch = Callable[[int, int, int], None]
 """(clips done, clips in all, frames written so far)."""
+Say = Callable[[str], None]
+"""Takes a line for the user."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,70 +68,111 @@ class Conversion:
 # ---------------------------------------------------------------- what pretraining calls
 
 
-def video_folder(path: Path, cache: Path | None, on_unpack: Progress | None = None, on_clip: Watch | None = None) -> Path:
-    """The folder of episodes that ``path`` means: our own families as they are, all others converted into ``cache``, once."""
+def video_folder(
+    path: Path,
+    cache: Path | None,
+    on_unpack: Progress | None = None,
+    on_clip: Watch | None = None,
+    on_hash: Hashing | None = None,
+    say: Say | None = None,
+) -> Path:
+    """The folder of episodes that ``path`` means: our own families as they are, all others converted into ``cache``, once.
+
+    They are converted anew where they have changed, or where the cache is damaged; ``say`` is told why.
+    """
     if not is_foreign(path):
         return data_folder(path, cache, on_unpack)
     if cache is None:
         raise DiswmError(f"{path}: is to be decoded first. Name a cache folder for it, or convert it with `diswm data convert`.")
     conversion = Conversion()
-    key = fingerprint([path], conversion)
-    target = cache / f"clips-{path.resolve().stem[:40]}-{key[:16]}"
+    place = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
+    target = cache / f"clips-{path.resolve().stem[:40]}-{place[:16]}"
     with alone(target):  # a second run waits for the first, then finds the folder
-        if not _made_of(target, key):
-            shutil.rmtree(target, ignore_errors=True)
-            _write([path], target, conversion, key, cache, on_clip or _quietly)
+        origin = look([path], target, on_hash)
+        if why := _differs(target, origin, conversion) or _damage(target):
+            if target.is_dir() and say:
+                say(f"{path}: {why}; it is decoded again")
+            _write([path], target, conversion, origin, cache, on_clip or _quietly, over=True)
+        origin.keep(target)
     return target
 
 
 def convert(
-    sources: Sequence[Path], out: Path, conversion: Conversion, on_unpack: Progress | None = None, on_clip: Watch | None = None
+    sources: Sequence[Path],
+    out: Path,
+    conversion: Conversion,
+    on_unpack: Progress | None = None,
+    on_clip: Watch | None = None,
+    on_hash: Hashing | None = None,
+    say: Say | None = None,
 ) -> bool:
     """Make one data set of all ``sources`` in the folder ``out``; False where it is there already, so that nothing was decoded.
 
-    Clips that cannot be used are left out and named in the manifest. DiswmError where none can, where ``out`` is there with
-    other contents, and for what the disk refuses; then nothing is left behind.
+    Clips that cannot be used are left out and named in the manifest. A damaged result of the same conversion is replaced, and ``say``
+    is told. DiswmError where no clip can be used, where ``out`` is there with other contents, naming what differs, and for what the
+    disk refuses; then all is as it was.
     """
     conversion.check()
     if not sources:
         raise DiswmError("There is nothing to convert: name files or folders.")
-    key = fingerprint(sources, conversion)
     out = out.resolve()
+    for source in sources:
+        if source.resolve() in (out, *out.parents):
+            raise DiswmError(f"{out}: lies inside {source}, which is to be converted. Choose a folder elsewhere with --out.")
     unpacked = out.with_name(f".{out.name}.unpacked")
     with alone(out):
-        if _made_of(out, key):
-            return False
+        origin = look(sources, out, on_hash)
+        again = bool(made_of(out))
+        if again:
+            if why := _differs(out, origin, conversion):
+                raise DiswmError(f"{out}: is there already, but {why}. Choose another folder with --out, or remove it.")
+            if not (why := _damage(out)):
+                origin.keep(out)
+                return False
+            _check_own(out, why)
+            (say or _silent)(f"{out}: {why}; it is converted again")
         try:
-            _write(sources, out, conversion, key, unpacked, on_clip or _quietly, on_unpack)
+            _write(sources, out, conversion, origin, unpacked, on_clip or _quietly, on_unpack, over=again)
         finally:
             shutil.rmtree(unpacked, ignore_errors=True)
+        origin.keep(out)
     return True
 
 
-def fingerprint(sources: Sequence[Path], conversion: Conversion) -> str:
-    """Changes with the conversion and with the name, size or time of change of any file; contents are not read."""
-    digest = hashlib.sha256(json.dumps([FORMAT, dataclasses.asdict(conversion)]).encode())
-    for source in sources:
-        if not source.exists():
-            raise DiswmError(f"{source}: there is no such file or folder. Expected videos.")
-        digest.update(f"\0{source.resolve().name}".encode())
-        for file in walk(source):
-            digest.update(f"\0{file.relative_to(source)}".encode("utf-8", "surrogateescape"))
-            if file.exists():  # else a link to nothing, of which the name is all there is
-                stat = file.stat()
-                digest.update(f";{stat.st_size};{stat.st_mtime_ns}".encode())
-    return digest.hexdigest()
+def _key(origin: Origin, conversion: Conversion) -> str:
+    """Changes with the settings and with the name or content of any source."""
+    return hashlib.sha256(json.dumps([FORMAT, dataclasses.asdict(conversion), origin.hashes]).encode()).hexdigest()
 
 
-def _made_of(folder: Path, key: str) -> bool:
-    """Whether ``folder`` is the whole result of this conversion."""
-    if not folder.is_dir():
-        return False
+def _differs(folder: Path, origin: Origin, conversion: Conversion) -> str:
+    """Why ``folder`` is not the result of this conversion; nothing where it is."""
     try:
         manifest = read_manifest(folder)
     except DiswmError:
-        return False
-    return manifest.get("key") == key and all((folder / name).is_file() for name in expected_hashes(manifest))
+        return "its manifest cannot be read"
+    if manifest.get("key") == _key(origin, conversion):
+        return ""
+    before, now = manifest.get("conversion"), dataclasses.asdict(conversion)
+    if not isinstance(before, dict) or not made_of(folder):
+        return "it was made by another version"
+    other = [f"--{name} was {before.get(name)}, not {value}" for name, value in now.items() if before.get(name) != value]
+    if sources := changed(made_of(folder), origin.hashes):
+        other.append(f"its sources are others: {sources}")
+    return " and ".join(other) or "it was made by another version"
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with the files of a data set, by their hashes; nothing where they are whole."""
+    bad = damaged(folder, read_manifest(folder))
+    more = f", and so are {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"{bad[0][0]} {bad[0][1]}{more}" if bad else ""
+
+
+def _check_own(folder: Path, why: str) -> None:
+    """DiswmError where ``folder`` holds what is not of its data set, so that it must not be replaced."""
+    own = {MANIFEST, STAMPS, *expected_hashes(read_manifest(folder))}
+    if other := sorted(path.name for path in folder.iterdir() if path.name not in own):
+        raise DiswmError(f"{folder}: {why}, and holds {other[0]}, which is not of it. Move that elsewhere, then convert again.")
 
 
 # ---------------------------------------------------------------- writing
@@ -134,27 +182,29 @@ def _write(
     paths: Sequence[Path],
     out: Path,
     conversion: Conversion,
-    key: str,
+    origin: Origin,
     cache: Path,
     on_clip: Watch,
     on_unpack: Progress | None = None,
+    over: bool = False,
 ) -> None:
     sources = [open_source(path, cache, on_unpack) for path in paths]
     clips, skipped = [], []
-    for path, source in zip(paths, sources, strict=True):
-        prefix = f"{path.resolve().name}/" if len(paths) > 1 else ""
+    for prefix, source in zip(prefixes(paths), sources, strict=True):
         clips += [dataclasses.replace(clip, name=prefix + clip.name) for clip in source.clips]
         skipped += [(prefix + name, why) for name, why in source.skipped]
-    clips = choose(clips, conversion.camera)
     about = {
         "source": [path.resolve().name for path in paths],
         "frames_per_row": 1,
         "conversion": dataclasses.asdict(conversion),
-        "key": key,
+        **facts(clips, conversion.camera),
+        "key": _key(origin, conversion),
+        "inputs": origin.hashes,
     }
+    clips = choose(clips, conversion.camera)
     piece = MOST * conversion.size**2 * 3
     require_free(out.parent, piece, "A data set of videos", _ADVICE)
-    with whole_folder(out, need=piece, advice=_ADVICE) as folder, VideoWriter(folder, about) as writer:
+    with whole_folder(out, need=piece, advice=_ADVICE, over=over) as folder, VideoWriter(folder, about) as writer:
         factors = _common([clip.factors for clip in clips])
         entries: list[dict[str, Any]] = []
         rows = 0
@@ -172,20 +222,14 @@ def _write(
         writer.manifest |= {"fps": rates.pop() if len(rates) == 1 else None, "skipped": skipped, "clips": entries}
 
 
-def choose(clips: list[Clip], camera: str | None) -> list[Clip]:
-    """The clips of a camera, all of them for None. DiswmError where there is no such camera."""
-    cameras = dict.fromkeys(clip.camera for clip in clips if clip.camera)
-    if camera is not None and camera not in cameras:
-        if not cameras:
-            raise DiswmError(f"There is no camera '{camera}': these videos name no cameras. Leave --camera out.")
-        raise unknown("camera", camera, cameras)
-    return [clip for clip in clips if camera in (None, clip.camera)]
-
-
 def _common(factors: Sequence[Mapping[str, int]]) -> list[str]:
     """The labels that all clips have in the same size: one data set holds one kind."""
     first = factors[0] if factors else {}
     return sorted(name for name, size in first.items() if all(other.get(name) == size for other in factors))
+
+
+def _silent(line: str) -> None:
+    """Nobody listens."""
 
 
 def _quietly(done: int, clips: int, frames: int) -> None:
@@ -205,32 +249,36 @@ def _add(
         return entry | {"damage": str(error)}
     if head.fps:
         entry["fps"] = min(head.fps, conversion.fps or head.fps)
-    frames = clip.frames(keep)
     numbers = [index for index in range(len(next(iter(labels.values()), ()))) if keep(index)]
-    for piece in _pieces(frames, conversion, entry):
+    harm = Harm()
+    for piece in _pieces(clip.frames_and_gaps(keep), conversion, harm):
         rows = numbers[entry["rows"] : entry["rows"] + len(piece)]
         path = writer.add({"image": piece, **{key: value[rows] for key, value in labels.items()}})
         entry["rows"] += len(piece)
         entry["files"].append(path.name)
         watch(before + entry["rows"])
-    if not entry["files"]:
-        return entry | {"damage": entry["damage"] or "holds no frames"}
-    if entry["damage"]:
-        entry["damage"] += f"; the {entry['rows']} frames before are used"
-    return entry
+    wanted = sum(map(keep, range(head.frames))) if harm.end and head.frames and head.frames < _COUNTED else None
+    return entry | {"size": harm.size, "damage": harm.words(entry["rows"], wanted)}
 
 
-def _pieces(frames: Iterator[Image], conversion: Conversion, entry: dict[str, Any]) -> Iterator[Array]:
+def _pieces(frames: Iterator[Image | DiswmError], conversion: Conversion, harm: Harm) -> Iterator[Array]:
     """Episodes (n, size, size, 3), overwritten by the next one; notes the size of the first frame, and damage.
 
-    They have MOST frames; what is left at the end is joined to the last one where it would be less than LEAST.
+    They have MOST frames; what is left at the end is joined to the last one where it would be less than LEAST. None goes over a gap.
     """
     # One block for all: small arrays between the decoder's large ones would leave holes in memory, ten times their size.
     block = np.empty((MOST + LEAST, conversion.size, conversion.size, 3), np.uint8)
     count = 0
     try:
         for image in frames:
-            entry["size"] = entry["size"] or list(image.size)
+            if isinstance(image, DiswmError):
+                harm.lost.append(str(image))
+                if count:
+                    yield block[:count]
+                count = 0
+                continue
+            harm.size = harm.size or list(image.size)
+            harm.unlike += list(image.size) != harm.size
             block[count] = square(image, conversion.size, conversion.fit)
             count += 1
             if count == len(block):
@@ -238,6 +286,6 @@ def _pieces(frames: Iterator[Image], conversion: Conversion, entry: dict[str, An
                 block[:LEAST] = block[MOST:]
                 count = LEAST
     except DiswmError as error:
-        entry["damage"] = str(error)
+        harm.end = str(error)
     if count:
         yield block[:count]

@@ -99,13 +99,15 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path, *, need: int, advice: str) -> Iterator[Path]:
+def whole_folder(path: Path, *, need: int, advice: str, over: bool = False) -> Iterator[Path]:
     """Fill the folder that the block is given; it becomes ``path`` at the end of the block, or nothing is left.
+
+    With ``over`` it takes the place of the folder that is there, which stays as it is until then.
 
     What a killed process left behind goes at the next call. ``need`` is an upper bound in bytes, for the message. Raises
     DiswmError where ``path`` is there and not an empty folder, and for what the operating system refuses.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not over and (not path.is_dir() or any(path.iterdir())):
         raise DiswmError(f"{path}: is there already. Choose another folder with --out, or remove it.")
     path = path.resolve()
     made = not path.parent.exists()
@@ -116,7 +118,10 @@ def whole_folder(path: Path, *, need: int, advice: str) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
+        if over and path.exists():
+            os.replace(path, temporary.with_suffix(".old.tmp"))
         os.replace(temporary, path)
+        shutil.rmtree(temporary.with_suffix(".old.tmp"), ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if made:

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ MANIFEST = "manifest.json"
 DESCRIBED = ("task", "source", "renderer", "action_repeat", "frames_per_row", "seed", "versions", "distraction")
 _EPOCH, _STAMP = datetime.datetime(2000, 1, 1), "%Y%m%dT%H%M%S"
 _MOST = 10_000_000  # episodes; a name with a later time is not numbered by us
+_UNREADABLE = "Fetch or convert the data set again, or remove this file to use the episodes unchecked."
+_SETTINGS = ("size", "fit", "fps", "camera")
 _MAY_CHANGE = ("versions",)  # between the start of a data set and its resumption
 
 
@@ -36,9 +39,9 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise DiswmError(f"{path}: cannot be read ({error}). Fetch it again, or remove it to use the episodes unchecked.") from error
+        raise DiswmError(f"{path}: cannot be read ({error}). {_UNREADABLE}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files", {}), dict):
-        raise DiswmError(f"{path}: is not a manifest of a video data set. Fetch it again, or remove it to use the episodes unchecked.")
+        raise DiswmError(f"{path}: is not a manifest of a video data set. {_UNREADABLE}")
     if manifest.get("format") != FORMAT:
         raise DiswmError(f"{path}: has format {manifest.get('format')}, this version reads {FORMAT}. Use the version that wrote it.")
     return manifest
@@ -54,6 +57,37 @@ def skipped_clips(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, reason) of what a conversion could not use."""
     found = manifest.get("skipped")
     return [(str(one[0]), str(one[1])) for one in found if isinstance(one, list) and len(one) == 2] if isinstance(found, list) else []
+
+
+def check_hash(path: Path, sha256: str | None) -> None:
+    """DiswmError, with the reason alone, where a file is not the one that the manifest promises."""
+    if sha256 and file_hash(path) != sha256:
+        raise DiswmError("differs from its hash in the manifest")
+
+
+def damaged(folder: Path, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, reason) of the files that are not there or not as the manifest promises; all of them are read."""
+    found = []
+    for name, sha256 in expected_hashes(manifest).items():
+        try:
+            if not (folder / name).is_file():
+                raise DiswmError("is in the manifest but not in the folder")
+            check_hash(folder / name, sha256)
+        except DiswmError as error:
+            found.append((name, str(error)))
+    return found
+
+
+def remedy(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What mends a data set with damaged files: of a conversion the command that makes it anew."""
+    settings, sources = manifest.get("conversion"), manifest.get("source")
+    if not isinstance(settings, dict) or not isinstance(sources, list):
+        return "Fetch or collect it again."
+    words = [*map(str, sources), "--out", str(folder)]
+    for name in _SETTINGS:
+        if settings.get(name) is not None:
+            words += [f"--{name}", str(settings[name])]
+    return f"Convert it again: `diswm data convert {shlex.join(words)}`, or fetch it again where somebody else made it."
 
 
 def file_hash(path: Path) -> str:
@@ -102,8 +136,8 @@ class VideoWriter:
 
     @property
     def frames(self) -> int:
-        """Simulator steps: rows after the reset times frames per row."""
-        return (self.rows - self.episodes) * self._each
+        """Simulator steps: rows after the reset times frames per row. Of films, which have no reset, all rows."""
+        return self.rows if self.manifest.get("conversion") else (self.rows - self.episodes) * self._each
 
     @property
     def _each(self) -> int:

@@ -11,10 +11,11 @@ import numpy as np
 
 from diswm.contract import FACTOR_PREFIX, Array, DiswmError
 from diswm.data.archives import Progress
-from diswm.data.convert import Conversion, choose
+from diswm.data.cameras import choose
+from diswm.data.convert import Conversion
 from diswm.data.disk import write_atomically
 from diswm.data.fit import slower, square
-from diswm.data.manifest import read_manifest, skipped_clips
+from diswm.data.manifest import expected_hashes, read_manifest, remedy, skipped_clips
 from diswm.data.readers import Clip, Source
 
 CLIPS, FRAMES = 6, 8
@@ -27,16 +28,18 @@ _GAP, _ZOOM = 2, 128  # pixels between tiles; tiles are enlarged to about this
 
 
 def survey(path: Path, source: Source, on_clip: Progress | None = None) -> dict[str, Any]:
-    """Facts of ``source`` by its headers, fit for JSON; clips that cannot even be opened are among the ``skipped``.
+    """Facts of ``source``, fit for JSON; clips that cannot even be opened are among the ``skipped``.
 
-    kind, clips, frames (``exact`` unless some formats only guess), sizes and rates with the number of clips of each, cameras,
-    factors with their sizes, skipped [(name, reason)], other files by suffix; of a converted data set also its conversion.
+    kind, clips, frames (a guess in some formats), sizes and rates with the number of clips of each, cameras, factors with their sizes,
+    damaged [(name, what of it)], skipped [(name, reason)], other files by suffix; of a data set with a manifest also ``promised`` (files
+    and frames that it lists), ``broken`` (files of them that are not as it says) and their ``remedy``; of a conversion its settings.
     """
     sizes, rates, cameras = Counter[str](), Counter[str](), Counter[str]()
-    skipped, frames, unknown, good = list(source.skipped), 0, 0, 0
+    skipped, damaged, frames, unknown, good = list(source.skipped), [], 0, 0, 0
     for done, clip in enumerate(source.clips, 1):
         try:
             head = clip.head()
+            damaged += [(clip.name, words) for words in clip.check()]
         except DiswmError as error:
             skipped.append((clip.name, str(error)))
         else:
@@ -50,9 +53,12 @@ def survey(path: Path, source: Source, on_clip: Progress | None = None) -> dict[
             on_clip(done, len(source.clips))
     found = {"path": str(path), "kind": source.kind, "clips": good, "frames": frames, "clips_of_unknown_length": unknown}
     found |= {"sizes": dict(sizes), "fps": dict(rates), "cameras": dict(cameras), "factors": _factors(source.clips)}
-    manifest = read_manifest(path) if path.is_dir() else {}
+    manifest = read_manifest(source.folder) if source.folder else {}
     found |= {name: manifest[name] for name in ("task", "source", "conversion") if manifest.get(name)}
-    return found | {"skipped": skipped + skipped_clips(manifest), "other": dict(source.other)}
+    if promised := expected_hashes(manifest):
+        found |= {"promised": {"files": len(promised), "rows": manifest.get("rows"), "frames": manifest.get("frames")}}
+        found |= {"broken": sorted(promised.keys() & {name for name, _ in skipped}), "remedy": remedy(path, manifest)}
+    return found | {"damaged": damaged, "skipped": skipped + skipped_clips(manifest), "other": dict(source.other)}
 
 
 def _factors(clips: Sequence[Clip]) -> dict[str, int]:
@@ -102,12 +108,23 @@ def _rows(source: Source, conversion: Conversion, count: int, spread: bool) -> t
 
 
 def _frames(clip: Clip, conversion: Conversion, count: int, spread: bool) -> Iterator[Array]:
+    """What of a damaged clip can be decoded. DiswmError where nothing can."""
     head = clip.head()
     keep = _spread(min(head.frames or REACH, REACH), count) if spread else slower(head.fps, conversion.fps)
-    for taken, image in enumerate(clip.frames(keep), 1):
-        yield square(image, conversion.size, conversion.fit)
-        if taken == count:
-            break
+    taken, damage = 0, DiswmError("holds no frames")
+    try:
+        for image in clip.frames_and_gaps(keep):
+            if isinstance(image, DiswmError):
+                damage = image
+                continue
+            yield square(image, conversion.size, conversion.fit)
+            taken += 1
+            if taken == count:
+                return
+    except DiswmError as error:
+        damage = error
+    if not taken:
+        raise damage
 
 
 def _spread(frames: int, count: int) -> Callable[[int], bool]:

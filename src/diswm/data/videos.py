@@ -18,10 +18,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from diswm.contract import FACTOR_PREFIX, Array, Batch, DiswmError, Episode
+from diswm.data.cameras import remarks
 from diswm.data.convert import Watch, video_folder
 from diswm.data.disk import make_folder, require_free, size, write_atomically, write_error
 from diswm.data.episodes import content_hash, list_episodes, load_episode, peek_episode, save_episode
-from diswm.data.manifest import VideoWriter, expected_hashes, file_hash, read_manifest, skipped_clips
+from diswm.data.manifest import VideoWriter, check_hash, expected_hashes, read_manifest, remedy, skipped_clips
+from diswm.data.origin import Hashing
 from diswm.data.records import Records, draw_windows
 
 __all__ = ["VideoWriter", "Videos"]
@@ -33,10 +35,11 @@ _ADVICE = "Point the cache at another disk, or use fewer videos."
 
 
 class Source(NamedTuple):
-    """One file to read, and the sha256 that its manifest promises."""
+    """One file to read, the sha256 that its manifest promises, and what to do where it is another."""
 
     path: Path
     sha256: str | None
+    remedy: str
 
 
 class FrameStore(Protocol):
@@ -83,10 +86,11 @@ class Videos:
 
     ``length`` is the window in rows; at least one episode must be that long. ``cache`` is the folder for frames beyond
     ``ram_bytes``, for unpacked archives and for converted videos, which later runs use again. Damaged files among good ones are
-    left out: ``skipped`` lists (file, reason), and one warning counts them. ``on_progress(done, total)`` is called after each
-    file, ``on_unpack(done, total)`` with bytes of an archive, ``on_clip(done, total, frames)`` while clips are converted. Raises
-    DiswmError for folders that are missing, empty or hold nothing readable, for archives that are damaged or hostile, for images
-    of different sizes, and for frames that fit neither memory nor disk.
+    left out: ``skipped`` lists (file, reason), and one warning counts them; ``notes`` are lines on what was converted anew or mixed.
+    ``on_progress(done, total)`` is called after each file, ``on_unpack(done, total)`` with bytes of an archive, ``on_hash(done, total)``
+    with bytes of videos that may have changed, ``on_clip(done, total, frames)`` while clips are converted. Raises DiswmError for
+    folders that are missing, empty or hold nothing readable, for archives that are damaged or hostile, for images of different sizes,
+    and for frames that fit neither memory nor disk.
     """
 
     def __init__(
@@ -99,9 +103,12 @@ class Videos:
         on_progress: Progress | None = None,
         on_unpack: Progress | None = None,
         on_clip: Watch | None = None,
+        on_hash: Hashing | None = None,
     ) -> None:
         given = [folders] if isinstance(folders, str | Path) else folders
-        self.folders = [video_folder(Path(f), Path(cache) if cache else None, on_unpack, on_clip) for f in given]
+        self.notes: list[str] = []
+        where = Path(cache) if cache else None
+        self.folders = [video_folder(Path(f), where, on_unpack, on_clip, on_hash, self.notes.append) for f in given]
         self.length = length
         self.skipped: list[tuple[str, str]] = []
         self.manifests: list[dict[str, Any]] = []
@@ -145,12 +152,13 @@ class Videos:
         sources = []
         for folder in self.folders:
             files, manifest = list_episodes(folder), read_manifest(folder)
-            hashes = expected_hashes(manifest)
+            hashes, mend = expected_hashes(manifest), remedy(folder, manifest)
             self.skipped += skipped_clips(manifest)
             missing = sorted(hashes.keys() - {path.name for path in files})
-            self.skipped += [(str(folder / name), "is in the manifest but not in the folder") for name in missing]
-            sources += [Source(path, hashes.get(path.name)) for path in files]
+            self.skipped += [(str(folder / name), f"is in the manifest but not in the folder. {mend}") for name in missing]
+            sources += [Source(path, hashes.get(path.name), mend) for path in files]
             self.manifests.append(manifest)
+            self.notes += [f"{folder}: {line}" for line in remarks(manifest)]
         if not sources:
             raise DiswmError(f"No episodes in {', '.join(map(str, self.folders)) or 'an empty list of folders'}. {_SCHEMA}")
         return sources
@@ -235,7 +243,7 @@ class Videos:
         if self._factors:
             save_episode(cached.parent, self._factors, f"{cached.name}.npz", require=())
         index = {"format": FORMAT, "lengths": self._lengths, "image_shape": self.image_shape, "hash": self.hash, "skipped": self.skipped}
-        index["factors"] = bool(self._factors)
+        index |= {"factors": bool(self._factors), "time": cached.with_suffix(".frames").stat().st_mtime_ns}
         data = json.dumps(index).encode()  # written last: with it the cache is whole
         write_atomically(cached.with_suffix(".json"), lambda file: file.write(data), need=len(data), advice=_ADVICE)
 
@@ -245,7 +253,10 @@ class Videos:
         try:
             index = json.loads(cached.with_suffix(".json").read_bytes())
             shape, lengths = tuple(index["image_shape"]), list(index["lengths"])
-            if index["format"] != FORMAT or frames.stat().st_size != sum(lengths) * int(np.prod(shape)):
+            facts = frames.stat()
+            if index["format"] != FORMAT or facts.st_size != sum(lengths) * int(np.prod(shape)):
+                return False
+            if index.get("time", facts.st_mtime_ns) != facts.st_mtime_ns:  # written to since: not what the hash is of
                 return False
             factors = load_episode(cached.with_suffix(".npz"), require=()) if index["factors"] else {}
         except (OSError, ValueError, KeyError, TypeError, DiswmError):
@@ -284,7 +295,7 @@ class Videos:
 def _key(sources: Sequence[Source], skipped: Sequence[tuple[str, str]]) -> str:
     """Changes with every change of the files: path, size, time and promised hash."""
     digest = hashlib.sha256(f"{FORMAT};{skipped};".encode())
-    for path, sha256 in sources:
+    for path, sha256, _ in sources:
         digest.update(f"{os.path.realpath(path)};{sha256};".encode())  # unlike resolve, it takes links that lead to themselves
         with contextlib.suppress(OSError):  # a file that cannot be looked at is left out later, with its reason
             stat = path.stat()
@@ -294,8 +305,10 @@ def _key(sources: Sequence[Source], skipped: Sequence[tuple[str, str]]) -> str:
 
 def _read(source: Source) -> Episode:
     """Image and factors; DiswmError where the file is damaged or not the one of the manifest."""
-    if source.sha256 and file_hash(source.path) != source.sha256:
-        raise DiswmError(f"{source.path}: differs from its hash in the manifest. Fetch it again.")
+    try:
+        check_hash(source.path, source.sha256)
+    except DiswmError as error:
+        raise DiswmError(f"{error}. {source.remedy}") from error
     names = [name for name in peek_episode(source.path) if name.startswith(FACTOR_PREFIX)]
     return load_episode(source.path, keys=["image", *names])
 

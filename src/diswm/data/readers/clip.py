@@ -38,15 +38,20 @@ class Head:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One video: ``read_head()`` opens it, ``read_frames(keep)`` decodes it. Both may raise anything; callers use ``head``, ``frames``."""
+    """One video: ``read_head()`` opens it, ``read_frames(keep)`` decodes it. Both may raise anything; callers use ``head``, ``frames``.
+
+    Where one picture alone is lost, ``read_frames`` gives its error in its place and goes on.
+    """
 
     name: str
     read_head: Callable[[], Head]
-    read_frames: Callable[[Keep], Iterator[Image]]
+    read_frames: Callable[[Keep], Iterator[Image | DiswmError]]
     camera: str = ""
     factors: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Names and sizes of the labels that ``read_labels`` gives, (frames, size) each."""
     read_labels: Callable[[], Mapping[str, Array]] = dict
+    read_check: Callable[[], list[str]] = list
+    """What is wrong with it, as far as that can be told without decoding."""
 
     def head(self) -> Head:
         """DiswmError, with the reason alone, for a clip that cannot be opened."""
@@ -55,8 +60,22 @@ class Clip:
         except Exception as error:  # decoders raise errors of many kinds for damaged files
             raise reason(error) from error
 
+    def check(self) -> list[str]:
+        """What of it is damaged. DiswmError, with the reason alone, where nothing of it can be used."""
+        try:
+            return self.read_check()
+        except Exception as error:  # as above
+            raise reason(error) from error
+
     def frames(self, keep: Keep) -> Iterator[Image]:
         """The wanted pictures, in order. DiswmError, with the reason alone, from where the clip is damaged."""
+        for picture in self.frames_and_gaps(keep):
+            if isinstance(picture, DiswmError):
+                raise picture
+            yield picture
+
+    def frames_and_gaps(self, keep: Keep) -> Iterator[Image | DiswmError]:
+        """As ``frames``, but a picture that alone is lost comes as its error, and the next ones follow."""
         try:
             yield from self.read_frames(keep)
         except Exception as error:  # as above
@@ -71,6 +90,8 @@ class Source:
     clips: list[Clip] = dataclasses.field(default_factory=list)
     skipped: Skipped = dataclasses.field(default_factory=list)
     other: Counter[str] = dataclasses.field(default_factory=Counter)
+    folder: Path | None = None
+    """Of a data set of ours, where its episodes are."""
 
 
 def reason(error: Exception) -> DiswmError:

@@ -14,7 +14,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.data.readers.clip import Clip, Head, Keep, Skipped, check_pixels, load, natural, reason
-from diswm.data.readers.stills import picture
+from diswm.data.readers.stills import attempt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -133,7 +133,7 @@ def _cut(path: Path, name: str, data: Any, layout: Layout, inside: str) -> Itera
     camera = inside.rpartition("/")[2]
 
     def clip(which: str, start: int, stop: int, number: int | None) -> Clip:
-        def frames(keep: Keep) -> Iterator[Image]:
+        def frames(keep: Keep) -> Iterator[Image | DiswmError]:
             return _frames(path, inside, layout, start, stop, number, keep)
 
         return Clip(name + which, lambda: Head(stop - start, layout.size if layout.axes else None), frames, camera)
@@ -176,7 +176,7 @@ def _hard() -> Any:
     return load("h5py", "an HDF5 file").HardLink
 
 
-def _frames(path: Path, inside: str, layout: Layout, start: int, stop: int, number: int | None, keep: Keep) -> Iterator[Image]:
+def _frames(path: Path, inside: str, layout: Layout, start: int, stop: int, number: int | None, keep: Keep) -> Iterator[Image | DiswmError]:
     from PIL import Image
 
     with load("h5py", path.name).File(path, "r") as file:
@@ -186,8 +186,9 @@ def _frames(path: Path, inside: str, layout: Layout, start: int, stop: int, numb
             rows = slice(begin, min(begin + step, stop))
             block = data[rows] if number is None else data[number, rows]
             for offset, row in enumerate(block):
-                if keep(begin - start + offset):
-                    yield Image.fromarray(to_colour(row, layout.axes)) if layout.axes else picture(row.tobytes())
+                index = begin - start + offset
+                if keep(index):
+                    yield Image.fromarray(to_colour(row, layout.axes)) if layout.axes else attempt(row.tobytes(), index)
 
 
 def _rows_at_once(data: Any) -> int:

@@ -7,6 +7,7 @@ video paths; ``meta/episodes/**.parquet`` with, an episode a row, ``length`` and
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from diswm.contract import DiswmError
 from diswm.data.readers.clip import Clip, Head, Keep, Source, load, reason
-from diswm.data.readers.movies import part
-from diswm.data.readers.stills import picture
+from diswm.data.readers.movies import movie_check, part
+from diswm.data.readers.stills import attempt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,10 +48,11 @@ def lerobot(folder: Path) -> Source:
         found = ", ".join(f"{name} ({feature.get('dtype')})" for name, feature in info["features"].items())
         raise DiswmError(f"{folder}: has no camera, only {found or 'no features'}. Videos are learned from pictures.")
     rows = list(_episodes(folder, cameras))
+    check = functools.cache(movie_check)  # many episodes lie in a file
     for name, feature in cameras.items():
         for row in rows:
             try:
-                source.clips.append(_clip(folder, info, name, feature, row))
+                source.clips.append(_clip(folder, info, name, feature, row, check))
             except DiswmError as error:
                 source.skipped.append((f"episode {row.get('episode_index')}, {name}", str(error)))
     return source
@@ -103,24 +105,31 @@ def _episodes(folder: Path, cameras: Mapping[str, Any]) -> Iterator[dict[str, An
             raise DiswmError(f"{file}: {reason(error)}. {_ADVICE}") from error
 
 
-def _clip(folder: Path, info: Mapping[str, Any], camera: str, feature: Mapping[str, Any], row: Mapping[str, Any]) -> Clip:
+def _clip(
+    folder: Path,
+    info: Mapping[str, Any],
+    camera: str,
+    feature: Mapping[str, Any],
+    row: Mapping[str, Any],
+    check: Callable[[Path], list[str]],
+) -> Clip:
     """DiswmError for a row that lacks what finds the frames."""
     number, length, fps = row.get("episode_index"), row.get("length"), float(info["fps"])
     if not isinstance(number, int) or not isinstance(length, int) or not 0 < length <= MAX_LENGTH:
         raise DiswmError(f"its row in meta/episodes has episode_index {number} and length {length}")
-    read: Callable[[Keep], Iterator[Image]]
+    read: Callable[[Keep], Iterator[Image | DiswmError]]
     if feature["dtype"] == "video":
         path = folder / _fill(info.get("video_path") or _VIDEO_PATH, row, f"videos/{camera}/", camera)
         start = row.get(f"videos/{camera}/from_timestamp")
         if not isinstance(start, int | float) or not math.isfinite(start) or not 0 <= start < 1e9:
             raise DiswmError(f"its row in meta/episodes has from_timestamp {start}")
 
-        def read(keep: Keep) -> Iterator[Image]:
+        def read(keep: Keep) -> Iterator[Image | DiswmError]:
             return part(path, start, length, fps, keep)
     else:
         path = folder / _fill(info.get("data_path") or _DATA_PATH, row, "data/", camera)
 
-        def read(keep: Keep) -> Iterator[Image]:
+        def read(keep: Keep) -> Iterator[Image | DiswmError]:
             return _pictures(path, camera, number, length, keep)
 
     def head() -> Head:
@@ -128,7 +137,10 @@ def _clip(folder: Path, info: Mapping[str, Any], camera: str, feature: Mapping[s
             raise DiswmError(f"there is no file {path.relative_to(folder)}")
         return Head(length, _size(feature), fps)
 
-    return Clip(f"episode {number}, {camera}", head, read, camera)
+    def check_file() -> list[str]:
+        return [f"{path.name}: {words}" for words in check(path)] if feature["dtype"] == "video" else []
+
+    return Clip(f"episode {number}, {camera}", head, read, camera, read_check=check_file)
 
 
 def _fill(template: object, row: Mapping[str, Any], prefix: str, camera: str) -> str:
@@ -160,7 +172,7 @@ def _size(feature: Mapping[str, Any]) -> tuple[int, int] | None:
     return (shape[1], shape[0]) if shape[2] in (1, 3, 4) else (shape[2], shape[1])
 
 
-def _pictures(path: Path, camera: str, number: int, length: int, keep: Keep) -> Iterator[Image]:
+def _pictures(path: Path, camera: str, number: int, length: int, keep: Keep) -> Iterator[Image | DiswmError]:
     """The frames of an episode from a data table, in which they are encoded pictures."""
     count = 0
     with load("pyarrow.parquet", path.name).ParquetFile(path) as table:
@@ -168,7 +180,7 @@ def _pictures(path: Path, camera: str, number: int, length: int, keep: Keep) -> 
             for index, row in enumerate(batch.column("episode_index").to_pylist()):
                 if row == number and count < length:
                     if keep(count):
-                        yield picture(_bytes(batch.column(camera)[index].as_py()))
+                        yield attempt(_bytes(batch.column(camera)[index].as_py()), count)
                     count += 1
             if count == length:
                 return

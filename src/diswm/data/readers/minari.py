@@ -17,7 +17,7 @@ import numpy as np
 from diswm.contract import DiswmError
 from diswm.data.readers.clip import Clip, Head, Keep, Source, check_pixels, load, natural
 from diswm.data.readers.hdf5 import hdf5, pixels, to_colour
-from diswm.data.readers.stills import picture
+from diswm.data.readers.stills import attempt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -114,7 +114,7 @@ def _clip(file: Path, folder: Path, where: tuple[str, ...], shape: tuple[int, ..
             table = load("pyarrow.ipc", file.name).open_file(data)
             return Head(sum(table.get_batch(i).num_rows for i in range(table.num_record_batches)), size)
 
-    def frames(keep: Keep) -> Iterator[Image]:
+    def frames(keep: Keep) -> Iterator[Image | DiswmError]:
         from PIL import Image
 
         check_pixels(*size)
@@ -123,7 +123,7 @@ def _clip(file: Path, folder: Path, where: tuple[str, ...], shape: tuple[int, ..
             for value in values:
                 if keep(count):
                     encoded = not hasattr(value, "values")
-                    yield picture(value.as_py()) if encoded else Image.fromarray(to_colour(_row(value, shape), layout.axes))
+                    yield attempt(value.as_py(), count) if encoded else Image.fromarray(to_colour(_row(value, shape), layout.axes))
                 count += 1
 
     return Clip(f"{file.relative_to(folder)}:{'/'.join(where) or 'observations'}", head, frames, where[-1] if where else "observations")

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 # Containers alone: a playlist under the name of a video would open other files, or addresses.
 _OPTIONS = {"format_whitelist": "mov,mp4,avi,matroska,webm,mpeg,mpegts,mpegvideo", "protocol_whitelist": "file"}
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska's first element, and the one that holds the film
+_OPEN = (1 << 32) - 1  # the length of an AVI file that was written into a pipe
 _SHORT = 0.9  # a file with less of what it declares was cut off
 _LAST = 0.5  # seconds that the last frame may be on show
 
 
 def movie(path: Path, name: str) -> Clip:
     """A whole video file as a clip."""
-    return Clip(name, lambda: movie_head(path), lambda keep: _whole(path, keep))
+    return Clip(name, lambda: movie_head(path), lambda keep: _whole(path, keep), read_check=lambda: movie_check(path))
 
 
 def movie_head(path: Path) -> Head:
@@ -32,6 +34,40 @@ def movie_head(path: Path) -> Head:
         seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         frames = stream.frames or (round(seconds * float(rate)) if rate and seconds > 0 else None)
         return Head(frames or None, (stream.codec_context.width, stream.codec_context.height), float(rate) if rate else None)
+
+
+def movie_check(path: Path) -> list[str]:
+    """Whether the file is as long as its index or its head says, where it has one."""
+    with _open(path) as (_, stream):
+        places = [entry.pos + entry.size for entry in stream.index_entries]
+    size = path.stat().st_size
+    if beyond := sum(place > size for place in places):
+        return [f"was cut off: {beyond} of its {len(places)} frames lie behind its end"]
+    with path.open("rb") as file:
+        declared = _declared(file.read(256))
+    return [f"was cut off: it has {size:,} of the {declared:,} bytes that it declares"] if declared > size else []
+
+
+def _declared(head: bytes) -> int:
+    """Bytes of a file by the head of its container: AVI and Matroska, where the writer has filled it in; 0 for others."""
+    if head[:4] == b"RIFF":
+        length = int.from_bytes(head[4:8], "little")  # the first part of several, where it is very long
+        return 8 + length if length < _OPEN else 0
+    if head[:4] == _EBML:
+        length, behind = _varint(head, 4)
+        if head[behind + length :][:4] == _SEGMENT:
+            length, behind = _varint(head, behind + length + 4)
+            return behind + length if length else 0
+    return 0
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A length as Matroska writes it (0 where it is left open), and where the next byte is."""
+    first = data[at] if at < len(data) else 0
+    count = 9 - first.bit_length()
+    bits = 7 * count
+    value = int.from_bytes(data[at : at + count], "big") & ((1 << bits) - 1)
+    return (0 if value == (1 << bits) - 1 else value), at + count
 
 
 def _whole(path: Path, keep: Keep) -> Iterator[Image]:
@@ -70,7 +106,11 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     av = load("av", path.name)
     if not path.is_file():  # also keeps us from waiting on a pipe
         raise DiswmError(f"there is no file {path}")
-    with av.open(str(path.resolve()), options=_OPTIONS) as container:
+    try:
+        opened = av.open(str(path.resolve()), options=_OPTIONS)
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        raise DiswmError(f"cannot be read ({error.strerror}): it is no film, or was cut off, or was never finished") from error
+    with opened as container:
         if not container.streams.video:
             raise DiswmError("holds no video, only " + (", ".join(stream.type for stream in container.streams) or "nothing"))
         stream = container.streams.video[0]

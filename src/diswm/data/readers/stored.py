@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from diswm.contract import FACTOR_PREFIX, Array, DiswmError
 from diswm.data.episodes import list_episodes, load_episode, peek_episode
-from diswm.data.manifest import read_manifest
+from diswm.data.manifest import check_hash, expected_hashes, read_manifest
 from diswm.data.readers.clip import Clip, Head, Keep, Source
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 def stored(folder: Path) -> Source:
     """The episodes of ``folder``; those whose headers are damaged are left out by name."""
-    source = Source("episodes (.npz)")
+    source = Source("episodes (.npz)", folder=folder)
     manifest = read_manifest(folder)
-    rates = _rates(manifest)
+    rates, hashes = _rates(manifest), expected_hashes(manifest)
     for path in list_episodes(folder):
         try:
-            source.clips.append(_episode(path, rates.get(path.name)))
+            source.clips.append(_episode(path, rates.get(path.name), hashes.get(path.name)))
         except DiswmError as error:
             source.skipped.append((path.name, str(error).removeprefix(f"{path}: ")))
-    missing = sorted(manifest.get("files", {}).keys() - {path.name for path in list_episodes(folder)})
+    missing = sorted(hashes.keys() - {path.name for path in list_episodes(folder)})
     source.skipped += [(name, "is in the manifest but not in the folder") for name in missing]
     return source
 
@@ -41,14 +41,19 @@ def _rates(manifest: Mapping[str, object]) -> dict[str, float]:
     return rates
 
 
-def _episode(path: Path, fps: float | None) -> Clip:
+def _episode(path: Path, fps: float | None, sha256: str | None) -> Clip:
     headers = {name: shape for name, (shape, _) in peek_episode(path).items()}
     rows, height, width, _ = headers["image"]
     names = [name for name in headers if name.startswith(FACTOR_PREFIX)]
 
+    def check() -> list[str]:
+        check_hash(path, sha256)
+        return []
+
     def frames(keep: Keep) -> Iterator[Image]:
         from PIL import Image
 
+        check()
         for index, image in enumerate(load_episode(path, keys=["image"])["image"]):
             if keep(index):
                 yield Image.fromarray(image)
@@ -58,4 +63,4 @@ def _episode(path: Path, fps: float | None) -> Clip:
         return {name: episode[name].reshape(rows, -1) for name in names}
 
     factors = {name: math.prod(headers[name][1:]) for name in names}
-    return Clip(path.name, lambda: Head(rows, (width, height), fps), frames, factors=factors, read_labels=labels)
+    return Clip(path.name, lambda: Head(rows, (width, height), fps), frames, factors=factors, read_labels=labels, read_check=check)
