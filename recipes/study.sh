@@ -13,9 +13,17 @@ preset=${PRESET:-cpu}
 seeds=${SEEDS:-0 1 2}
 results=${RESULTS:-results}
 
+# alone NAME COMMAND...: one after the other where several seeds are started at once: they share videos and teachers.
+alone() {
+  local name=$1
+  shift
+  mkdir -p "$out"
+  if command -v flock >/dev/null; then flock "$out/.$name.lock" "$@"; else "$@"; fi
+}
+
 # films TASK -> $out/videos/TASK
 films() {
-  $diswm collect --preset "$preset" --task "$1" ${VIDEO_FRAMES:+--collect.frames "$VIDEO_FRAMES"} --out "$out/videos/$1"
+  alone "videos_$1" $diswm collect --preset "$preset" --task "$1" ${VIDEO_FRAMES:+--collect.frames "$VIDEO_FRAMES"} --out "$out/videos/$1"
 }
 
 # teacher NAME METHOD TASK [settings] -> $out/teachers/NAME, once for all seeds
@@ -23,7 +31,7 @@ teacher() {
   local name=$1 method=$2 task=$3
   shift 3
   # shellcheck disable=SC2086
-  $diswm pretrain "$method" --preset "$preset" --videos "$out/videos/$task" ${UPDATES:+--pretrain.updates "$UPDATES"} ${VIDEO_FLAGS:-} \
+  alone "teacher_$name" $diswm pretrain "$method" --preset "$preset" --videos "$out/videos/$task" ${UPDATES:+--pretrain.updates "$UPDATES"} ${VIDEO_FLAGS:-} \
     "$@" --out "$out/teachers/$name"
 }
 

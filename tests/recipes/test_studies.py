@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -216,6 +217,23 @@ def test_a_folder_that_is_no_study_is_one_line(script: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("script", ["transfer.sh", "ablations.sh", "study.sh", "learn_cpu.sh", "demo.sh", "disentanglement.sh"])
 def test_shell_scripts_parse(script: str) -> None:
     assert subprocess.run(["bash", "-n", RECIPES / script], check=False).returncode == 0
+
+
+def test_a_recipe_makes_its_study_and_goes_on(tmp_path: Path) -> None:
+    """recipes/transfer.sh whole, on sprites at the smallest sizes: videos, teacher, two variants, page; once more, nothing is made anew."""
+    if not (RECIPES.parent / ".venv" / "bin" / "diswm").exists():
+        pytest.skip("recipes use the .venv that `make setup` makes, which is not there")
+    tiny = {"PRESET": "tiny", "SOURCE": "toy", "TARGET": "toy", "SEEDS": "0", "METHODS": "no_distill", "KINDS": "mse_mean=0.2"}
+    settings = {**os.environ, **tiny, "RESULTS": str(tmp_path / "results"), "TRAIN_FLAGS": "--threads 1 --probe.every 0"}
+    for _ in range(2):
+        done = subprocess.run(["bash", RECIPES / "transfer.sh", tmp_path / "s"], env=settings, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished") == 3, "of the teacher and two agents"
+    text = (tmp_path / "results" / "transfer.md").read_text()
+    assert [cells(text, name)[1] for name in ("mse_mean@0.2", "no_distill")] == ["1 of 1", "1 of 1"]
+    assert "KINDS=mse_mean=0.2 " in text
+    config = json.loads((tmp_path / "s" / "mse_mean@0.2" / "0" / "config.json").read_text())["config"]
+    assert (config["learner"]["distill_kind"], config["weights"]["distill"]) == ("mse_mean", 0.2)
 
 
 def test_a_kept_study_reads_as_the_study_did(recipes: dict[str, ModuleType], study: Path, tmp_path: Path) -> None:
