@@ -151,7 +151,7 @@ def _train(args: list[str]) -> int:
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"runs/{_slug(config.env.task)}_{config.method}{slug(config)}_{config.seed}"))
     done = api.train(config)
-    if done and config.env.phases:
+    if done and config.env.phases and (config.out / "evaluation.json").exists():
         _say_switches(config.out)
     return _code(done)
 

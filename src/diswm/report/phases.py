@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diswm.metrics.recovery import Recovery, alone_at, recovery
-from diswm.metrics.scores import Interval, bootstrap_difference, bootstrap_interval
+from diswm.metrics.scores import Interval, bootstrap_interval
 from diswm.report import words
 from diswm.report.reading import Run, read_object, read_run
 
@@ -47,7 +47,10 @@ class Memory(NamedTuple):
     frames: int | None
     """Of the evaluation before the switch."""
     before: list[float]
+    """Returns of the episodes that are in both evaluations; of all where there is but one."""
     now: list[float]
+    present: list[float]
+    """On the present set, the same episodes."""
     change: Interval | None
     """Now less before; below 0 it has forgotten. None where either is missing or one episode."""
     missing: str
@@ -119,10 +122,13 @@ class _Course:
 
     def memory(self, index: int) -> Memory:
         before, now = self.alone(index), self.run.returns(earlier(self.run).get(index + 1, ""))
-        frames, returns = before[-1] if before else (None, [])
-        change = _difference(now, returns)
+        frames, then = before[-1] if before else (None, [])
+        both = min(len(then), len(now)) or None
         why = self.missing(index) if not before else "" if now else f"`diswm evaluate {self.run.path}` measures it"
-        return Memory(index + 1, self.name(index), None if frames is None else round(frames), returns, now, change, why)
+        return Memory(
+            index + 1, self.name(index), None if frames is None else round(frames),
+            then[:both], now[:both], self.run.returns("seen")[:both], _difference(now, then), why,
+        )  # fmt: skip
 
     def missing(self, index: int) -> str:
         """Why no evaluation shows a phase alone, and which would have."""
@@ -147,10 +153,9 @@ def _phases(run: Run) -> list[dict[str, Any]]:
 
 
 def _difference(a: Sequence[float], b: Sequence[float]) -> Interval | None:
-    """mean(a) - mean(b) over episodes: in pairs where there are as many, as their seeds are the same; None for one episode."""
-    if min(len(a), len(b)) < 2:
-        return None
-    return bootstrap_interval([x - y for x, y in zip(a, b, strict=True)]) if len(a) == len(b) else bootstrap_difference(a, b)
+    """mean(a) - mean(b) over the episodes that both have: their seeds are the same, one by one. None for fewer than two."""
+    pairs = [x - y for x, y in zip(a, b, strict=False)]
+    return bootstrap_interval(pairs) if len(pairs) > 1 else None
 
 
 # ---- in sentences
@@ -162,34 +167,29 @@ def switch_lines(folder: Path, evaluation: Path | None = None) -> list[str]:
     if evaluation is not None:
         run.evaluation = read_object(evaluation, run.problems)
     found = [line for switch in switches(run) for line in (tell_switch(switch), *tell_inside(switch))]
-    found += [tell_memory(memory, run.returns("seen")) for memory in memories(run)]
+    found += [tell_memory(memory) for memory in memories(run)]
     return [line.replace("−", "-") for line in found]  # not every terminal has that sign
 
 
 def tell_switch(switch: Switch) -> str:
     """A switch in a sentence."""
     when = f"frame {switch.start:,}" if switch.start == switch.end else f"frames {switch.start:,} to {switch.end:,}"
-    head = f"Switch at {when}, from {switch.old} to {switch.new}"
-    found = switch.found
+    head, found = f"Switch at {when}, from {switch.old} to {switch.new}", switch.found
     if found is None:
         return f"{head}: what it cost cannot be said; {'; '.join(switch.missing)}."
-    what = "drop" if found.drop >= 0 else "rise"
-    spread = "no interval: one episode an evaluation"
-    if switch.drop:
-        ends = (switch.drop.low, switch.drop.high) if found.drop >= 0 else (-switch.drop.high, -switch.drop.low)
-        spread = f"95% interval {words.interval(*ends)}"
-    back = recovered(switch) if found.frames is None else f"made good within {recovered(switch)} frames"
-    cost = f"a {what} of {words.number(abs(found.drop))} ({spread})"
+    spread = f"95% interval {words.interval(switch.drop.low, switch.drop.high)}" if switch.drop else "one episode, so no interval"
+    cost = f"a drop of {words.number(found.drop)} ({spread})"
+    back = f"recovered within {recovered(switch)} frames"
+    if found.frames is None:
+        back = f"not recovered {'within this run' if switch.last else 'before the next switch'}"
     return f"{head}: return {words.number(found.before)} before, {words.number(found.after)} after, {cost}; {back}."
 
 
 def recovered(switch: Switch) -> str:
-    """How soon it was made good."""
+    """How many frames it took, for a table."""
     if switch.found is None:
         return words.MISSING
-    if switch.found.frames is not None:
-        return words.count(switch.found.frames)
-    return "not made good within this run" if switch.last else "not made good before the next switch"
+    return "not recovered" if switch.found.frames is None else words.count(switch.found.frames)
 
 
 def tell_inside(switch: Switch) -> list[str]:
@@ -200,25 +200,24 @@ def tell_inside(switch: Switch) -> list[str]:
     return [f"{fell}, where episodes of both sets are mixed: counted neither before nor after."]
 
 
-def tell_memory(memory: Memory, last: Sequence[float]) -> str:
-    """What was forgotten of an earlier phase, in a sentence; `last` are the returns on the last phase's set, now."""
+def tell_memory(memory: Memory) -> str:
+    """What was forgotten of an earlier phase, in a sentence."""
     head, now = f"Forgotten of phase {memory.phase} ({memory.name})", _mean(memory.now)
     if not memory.now:
-        said = f"its return before the switch was {_mean(memory.before)}" if memory.before else "it was not evaluated before the switch"
+        said = f"its return before the switch was {_mean(memory.before)}" if memory.before else "nor was it before the switch"
         return f"{head}: cannot be said, as it was not evaluated at the end; {said}; {memory.missing}."
-    beside = f" On the last phase's set it now has {_mean(last)}." if last else ""
+    beside = f" On the present set it has {_mean(memory.present)}." if memory.present else ""
     if not memory.before:
         return f"{head}: cannot be said; the return there is {now} now, but {memory.missing}.{beside}"
     then = f"return {_mean(memory.before)} before the switch (evaluation at frame {memory.frames:,}), {now} now"
-    gap = sum(memory.now) / len(memory.now) - sum(memory.before) / len(memory.before)
+    change = (sum(memory.now) - sum(memory.before)) / len(memory.now)
     if memory.change is None:
-        short = "one episode each" if len(memory.before) == len(memory.now) else f"one episode {'then' if len(memory.now) > 1 else 'now'}"
-        return f"{head}: {then}, a change of {words.number(gap)}; no interval can be given ({short}), so nothing is claimed.{beside}"
+        return f"{head}: {then}, a change of {words.number(change)}; one episode gives no interval, so nothing is claimed.{beside}"
     told = "it is better there now" if memory.change.low > 0 else "no forgetting can be claimed"
     told = "it has forgotten" if memory.change.high < 0 else told
-    ends = f"95% interval {words.interval(memory.change.low, memory.change.high)}"
-    return f"{head}: {then}, a change of {words.number(gap)} ({ends}): {told}.{beside}"
+    ends = f"95% interval {words.interval(memory.change.low, memory.change.high)} over {len(memory.now)} episodes"
+    return f"{head}: {then}, a change of {words.number(change)} ({ends}): {told}.{beside}"
 
 
 def _mean(values: Sequence[float]) -> str:
-    return words.number(sum(values) / len(values))
+    return words.number(sum(values) / len(values) if values else None)

@@ -47,7 +47,7 @@ def returns(run: Run, folder: Path) -> str:
     if drawing is None:
         return missing("The run was not evaluated", f"diswm evaluate {run.path}")
     rows = "".join(_policy(run, split, f'<span class="dot {split}"></span>{esc(label)}') for split, label in FILMS.items())
-    rows += "".join(_policy(run, key, f'<span class="dot"></span>Trained, back on phase {number}') for number, key in earlier(run).items())
+    rows += "".join(_policy(run, key, f"Trained, back on phase {number}") for number, key in earlier(run).items())
     for label, a, b in (("Gain over random, seen colours", "seen", "random"), ("Unseen minus seen", "unseen", "seen")):
         gap = difference(run, a, b)
         if gap is not None:
