@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ import pytest
 import small
 
 import diswm
-from diswm import api, cli, envs
+from diswm import api, cli, envs, evaluations
 from diswm.config import TrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.data.episodes import list_episodes, load_episode
 from diswm.envs import ColourConfig, EnvConfig
 from diswm.envs.vector import InProcess
 from diswm.settings import configure
-from diswm.trainers.evaluate import evaluate, mean_actor
+from diswm.trainers.evaluate import Evaluation, evaluate, mean_actor
 from diswm.trainers.rollout import Rollout
 from diswm.trainers.run import check_folder
 from diswm.trainers.seeds import seed_of
@@ -82,6 +83,24 @@ def test_every_earlier_phase_is_measured_at_the_end_and_all_its_distractions_are
     pair = InProcess([envs.make(alone), envs.make(alone)])
     seeds = [seed_of(config.seed, "eval_seen", index) for index in range(2)]
     assert found["phase 2"]["returns"] == evaluate(mean_actor(diswm.load(tmp_path / "agent")), pair, seeds).returns
+
+
+@pytest.mark.parametrize(("done", "on"), [(0.4, ["colours set1"]), (0.5, ["old and new distractions, mixed"]), (0.6, ["colours set2"])])
+def test_an_evaluation_within_a_gradual_switch_is_said_to_be_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: float, on: list[str]
+) -> None:
+    """At 0.4 no episode is of the new set yet, at 0.6 all are."""
+    played = Evaluation([1.0, 2.0], [1, 1], np.zeros((2, 64, 64, 3), np.uint8))
+    monkeypatch.setattr(evaluations, "evaluate", lambda *given: played)
+    monkeypatch.setattr(evaluations, "random_actor", lambda *given: None)
+    agent = SimpleNamespace(world=SimpleNamespace(act_dim=2), discrete=False)
+    config = small.train_config(tmp_path, env__phases=["0:set1, 0.4-0.6:set2"], unseen="none", train__frames=1_000)
+    stages: Any = evaluations.Evaluations(config)
+    assert evaluations.evaluate_all(tmp_path, agent, stages, config, int(done * 1_000))  # type: ignore[arg-type]
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["seen"]["on"] == found["random"]["on"] == on
+    assert found["unseen"]["on"] == ["colours none"]
+    assert ("phase 1" in found) == (done > 0.4)
 
 
 def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
