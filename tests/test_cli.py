@@ -163,8 +163,12 @@ def test_train_evaluate_traverse_report(tmp_path: Path, capsys: pytest.CaptureFi
     out = tmp_path / "agent"
     args = ["train", "no_distill", *TOY, f"--out={out}", "--train.frames=200", "--train.eval-every=1000", "--eval.episodes=1"]
     assert main(args) == 0
+    trained = capsys.readouterr().out.splitlines()
+    assert trained[-2].startswith("Switch at frame 100, from colours set1 to colours set2: what it cost cannot be said; no evaluation")
+    assert trained[-1].startswith("Forgotten of phase 1 (colours set1): cannot be said; the return there is")
     assert main(["evaluate", str(out), "--episodes", "1", "--device", "cpu"]) == 0
-    assert str(out / "evaluation.json") in capsys.readouterr().out
+    *_, switch, memory, path = capsys.readouterr().out.splitlines()
+    assert [switch, memory, path] == [*trained[-2:], str(out / "evaluation.json")], "the same agent, the same episodes"
     assert main(["traverse", str(out), "--device", "cpu"]) == 0
     assert str(out / "media" / "traversal.npz") in capsys.readouterr().out
     assert main(["report", str(out)]) == 0

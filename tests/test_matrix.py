@@ -83,7 +83,11 @@ def test_the_command_writes_table_and_picture(agent: Path, tmp_path: Path, few: 
     run = tmp_path / "run"
     shutil.copytree(agent, run)
     assert main(["evaluate", str(run), "--matrix", "--episodes", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-2:] == [str(run / "matrix.md"), str(run / "matrix.json")]
+    said = capsys.readouterr().out.splitlines()
+    written = ["matrix.md", "matrix.csv", "figures/matrix.png", "matrix.json"]
+    assert said[-4:] == [str(run / name) for name in written], "every file that was written"
+    assert [line.split("  ")[0] for line in said[-9:-4]] == ["distraction", *matrix._ROWS], "and the table"
+    assert "not shown by this task" in said[-5]
     assert (run / "matrix.csv").is_file()
     assert (run / "figures" / "matrix.png").is_file()
     assert main(["report", str(run)]) == 0

@@ -150,7 +150,18 @@ def _train(args: list[str]) -> int:
     config, explicit = configure("train", VERBS["train"], TrainRun(), args, for_training)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"runs/{_slug(config.env.task)}_{config.method}{slug(config)}_{config.seed}"))
-    return _code(api.train(config))
+    done = api.train(config)
+    if done and config.env.phases and (config.out / "evaluation.json").exists():
+        _say_switches(config.out)
+    return _code(done)
+
+
+def _say_switches(run: Path, evaluation: Path | None = None) -> None:
+    """What the switches of a run's distractions cost, and what was forgotten."""
+    from diswm.report import switch_lines
+
+    for line in switch_lines(run, evaluation):
+        print(line)
 
 
 def _slug(task: str) -> str:
@@ -171,9 +182,12 @@ def _evaluate(args: list[str]) -> int:
 
     path = api.evaluate(parsed.run, matrix=parsed.matrix, episodes=parsed.episodes, device=parsed.device, out=parsed.out)
     if parsed.matrix:
-        from diswm.report import write_matrix
+        from diswm.report import matrix_text, write_matrix
 
-        print(write_matrix(path))
+        written = write_matrix(path)
+        print(matrix_text(path), *written, sep="\n")
+    elif len(json.loads(path.read_text()).get("phases", [])) > 1:
+        _say_switches(parsed.run, path)
     print(path)
     return 0
 

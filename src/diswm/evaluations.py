@@ -1,7 +1,8 @@
-"""The evaluations of a run: on the training colours, on colours never trained on, and with random actions."""
+"""The evaluations of a run: on the training colours, on colours never trained on, with random actions, and on what each phase had."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from diswm.agents import Dreamer
 from diswm.config import TrainRun
 from diswm.data.disk import make_folder
 from diswm.envs.factors import TextureConfig
+from diswm.envs.naming import in_words
 from diswm.envs.specs import Phase
 from diswm.envs.vector import Vector, vector
+from diswm.metrics.recovery import alone_at
 from diswm.trainers import media
 from diswm.trainers.evaluate import Abandoned, EvalConfig, Evaluation, Watch, evaluate, mean_actor, random_actor
 from diswm.trainers.progress import Bar, Interrupt, console, progress
@@ -48,10 +51,10 @@ class Evaluations:
         """On the training colours and other distractions, those of this part of the run where they have phases."""
         return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch, progress)
 
-    def earlier(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
-        """On what was trained on before the last switch."""
-        old = _phases(self.config, progress)[-2]
-        return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch, old.end)
+    def phase(self, index: int, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
+        """On what one phase trained on, wherever the run is; the seeds are those of ``seen``."""
+        whole = self.config.env.plan().phases[index].end
+        return evaluate(mean_actor(agent), self._make("seen"), self._seeds("eval_seen"), watch, whole)
 
     def unseen(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
         """On the colours never trained on, and the test sets of the other distractions."""
@@ -73,8 +76,10 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
     results: dict[str, Evaluation] = {}
     done = frames / config.train.frames
     phases = _phases(config, done)
+    windows = _windows(config.env.plan().phases)  # a phase that the next one overtook was never on alone
+    earlier = {f"phase {i + 1}": i for i, phase in enumerate(phases[:-1]) if alone_at(windows, phase.end) == i}
     plays = {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}
-    plays |= {"earlier": stages.earlier} if len(phases) > 1 else {}
+    plays |= {name: partial(stages.phase, index) for name, index in earlier.items()}
     with Interrupt("stopping the evaluation; the same command makes it anew") as stop:
         for name, play in plays.items():
             with progress(f"evaluate, {name}", config.eval.episodes, "episodes") as bar:
@@ -88,38 +93,44 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
                     results[name] = play(agent, watch, done)
                 except Abandoned:
                     return None
-    unseen = envs.unseen(config.env, config.unseen).plan().phases[0]
+    looks = {"unseen": _look(envs.unseen(config.env, config.unseen).plan().phases[0])}
+    looks |= {name: _look(phases[index]) for name, index in earlier.items()}
     table: dict[str, Any] = {}
     make_folder(folder / "media")
     for name, result in results.items():
-        media.save_gif(folder / "media" / f"eval_{name}.gif", result.video)
-        look = {"unseen": unseen, "earlier": phases[-2] if len(phases) > 1 else unseen}.get(name, phases[-1])
-        table[name] = {**result.record(), **_look(look)}
+        media.save_gif(folder / "media" / f"eval_{name.replace(' ', '_')}.gif", result.video)
+        table[name] = {**result.record(), **(looks.get(name) or _now(phases, done))}
         console.print(_line(name, table[name]))
-    table["phases"] = [{"start": phase.start, "end": phase.end, **_look(phase), "distractions": _others(phase)} for phase in phases]
+    table["phases"] = [{"start": phase.start, "end": phase.end, **_look(phase)} for phase in phases]
     write_json(folder / "evaluation.json", {**table, "frames": frames})
     return results
 
 
 def _phases(config: TrainRun, done: float) -> list[Phase]:
     """The phases that a run has entered after this part of its budget."""
-    return [phase for phase in config.env.plan().phases if phase.start <= done]
+    return [phase for phase in config.env.plan().phases if phase.start < done or phase.end <= done]
 
 
-def _others(phase: Phase) -> list[str]:
-    """The kinds of distraction of a phase beside colour and texture."""
-    return sorted({layer.kind for layer in phase.layers if not isinstance(layer, TextureConfig)})
+def _windows(phases: Sequence[Phase]) -> list[tuple[float, float]]:
+    return [(phase.start, phase.end) for phase in phases]
 
 
-def _look(phase: Phase) -> dict[str, str]:
-    """What is said of a phase beside its results."""
+def _look(phase: Phase) -> dict[str, Any]:
+    """What is said of a phase beside its results: the box of its colours, its texture, and all its distractions in words."""
     textures = [layer.name or layer.split for layer in phase.layers if isinstance(layer, TextureConfig)]
-    return {"colours": phase.colour.colours, **({"texture": textures[0]} if textures else {})}
+    return {"colours": phase.colour.colours, **({"texture": textures[0]} if textures else {}), "on": in_words(phase)}
+
+
+def _now(phases: Sequence[Phase], done: float) -> dict[str, Any]:
+    """What is said of the distractions of this part of a run."""
+    mixed = alone_at(_windows(phases), done) is None
+    return _look(phases[-1]) | ({"on": ["old and new distractions, mixed"]} if mixed else {})
 
 
 def _line(name: str, found: dict[str, Any]) -> str:
     """One evaluation in a line."""
     returns, successes = found["returns"], found.get("successes")
     won = f", success {np.mean(successes):.0%}" if successes else ""
-    texture = f", texture {found['texture']}" if "texture" in found else ""
-    return f"{name:>7}: return {np.mean(returns):7.1f}{won} over {len(returns)} episodes on colours {found['colours']}{texture}"
+    return (
+        f"{name:>7}: return {np.mean(returns):7.1f}{won} over {len(returns)} episode{'s' * (len(returns) > 1)} on {', '.join(found['on'])}"
+    )

@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import small
 
-from diswm import api, cli, envs
+import diswm
+from diswm import api, cli, envs, evaluations
 from diswm.config import TrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.data.episodes import list_episodes, load_episode
 from diswm.envs import ColourConfig, EnvConfig
+from diswm.envs.vector import InProcess
 from diswm.settings import configure
+from diswm.trainers.evaluate import Evaluation, evaluate, mean_actor
 from diswm.trainers.rollout import Rollout
 from diswm.trainers.run import check_folder
+from diswm.trainers.seeds import seed_of
 
 SWITCH = ("0:set1, 0.5:set2",)
 PHASES = "0:set1, 0.5:none"
@@ -52,9 +57,50 @@ def test_a_run_switches_at_the_first_episode_after_the_middle(tmp_path: Path, mo
     assert api.train(small.train_config(tmp_path / "agent", train__frames=500, train__eval_every=1000, **PHASED))
     assert dict.fromkeys(seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 0.2, "set1"), (2, 0.4, "set1"), (3, 0.6, "set2"), (4, 0.8, "set2")])
     found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
-    assert [found[name]["colours"] for name in ("earlier", "seen", "unseen")] == ["set1", "set2", "none"]
+    assert [found[name]["colours"] for name in ("phase 1", "seen", "unseen")] == ["set1", "set2", "none"]
     assert [(phase["start"], phase["colours"]) for phase in found["phases"]] == [(0.0, "set1"), (0.5, "set2")]
-    assert found["earlier"]["returns"] != found["seen"]["returns"]
+    assert found["phase 1"]["returns"] != found["seen"]["returns"]
+
+
+def test_every_earlier_phase_is_measured_at_the_end_and_all_its_distractions_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The third phase is overtaken by the last before it is complete: it was never on alone, and is not measured.
+    phases = ["0:set1, 0.3:set2+background:noise,dynamic, 0.5-0.9:easy, 0.8:set1+background:plain"]
+    config = small.train_config(tmp_path / "agent", train__frames=200, train__eval_every=20, env__phases=phases, unseen="none")
+    assert api.train(config)
+    found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
+    assert [name for name in found if name.startswith("phase ")] == ["phase 1", "phase 2"]
+    on = {"phase 1": ["colours set1"], "phase 2": ["colours set2", "background noise moving"],
+          "seen": ["colours set1", "background plain"], "unseen": ["colours none"]}  # fmt: skip
+    assert {name: found[name]["on"] for name in on} == on
+    said = capsys.readouterr().out
+    assert "on colours set2, background noise moving\n" in said
+    assert "on colours set1, background plain\n" in said
+    assert {path.name for path in (tmp_path / "agent" / "media").glob("eval_phase*")} == {"eval_phase_1.gif", "eval_phase_2.gif"}
+    # The same agent and seeds under phase 2 alone.
+    alone = dataclasses.replace(config.env, phases=("0:set2+background:noise,dynamic",))
+    pair = InProcess([envs.make(alone), envs.make(alone)])
+    seeds = [seed_of(config.seed, "eval_seen", index) for index in range(2)]
+    assert found["phase 2"]["returns"] == evaluate(mean_actor(diswm.load(tmp_path / "agent")), pair, seeds).returns
+
+
+@pytest.mark.parametrize(("done", "on"), [(0.4, ["colours set1"]), (0.5, ["old and new distractions, mixed"]), (0.6, ["colours set2"])])
+def test_an_evaluation_within_a_gradual_switch_is_said_to_be_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: float, on: list[str]
+) -> None:
+    """At 0.4 no episode is of the new set yet, at 0.6 all are."""
+    played = Evaluation([1.0, 2.0], [1, 1], np.zeros((2, 64, 64, 3), np.uint8))
+    monkeypatch.setattr(evaluations, "evaluate", lambda *given: played)
+    monkeypatch.setattr(evaluations, "random_actor", lambda *given: None)
+    agent = SimpleNamespace(world=SimpleNamespace(act_dim=2), discrete=False)
+    config = small.train_config(tmp_path, env__phases=["0:set1, 0.4-0.6:set2"], unseen="none", train__frames=1_000)
+    stages: Any = evaluations.Evaluations(config)
+    assert evaluations.evaluate_all(tmp_path, agent, stages, config, int(done * 1_000))  # type: ignore[arg-type]
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert found["seen"]["on"] == found["random"]["on"] == on
+    assert found["unseen"]["on"] == ["colours none"]
+    assert ("phase 1" in found) == (done > 0.4)
 
 
 def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
-from diswm.metrics.recovery import recovery
+import numpy as np
+import pytest
+
+from diswm.envs import EnvConfig
+from diswm.metrics.recovery import alone_at, recovery
 
 FRAMES = [10, 20, 30, 40, 50, 60]
 
@@ -21,6 +25,26 @@ def test_a_gradual_switch_ends_where_it_is_complete() -> None:
     found = recovery(FRAMES, [50, 100, 70, 60, 95, 96], 25, 45)
     assert found is not None
     assert (found.before, found.after, found.frames) == (100, 95, 25)
+
+
+def test_an_evaluation_as_a_gradual_switch_begins_is_still_before_it() -> None:
+    """At 30 of 30 to 40 no episode is of the new set yet: 100 - 70 = 30. Of an abrupt switch at 30 it is the first after it."""
+    gradual, abrupt = (recovery(FRAMES, [50, 90, 100, 70, 70, 70], 30, end) for end in (40, 30))
+    assert gradual is not None
+    assert abrupt is not None
+    assert (gradual.before, gradual.after, gradual.drop) == (100, 70, 30)
+    assert (abrupt.before, abrupt.after) == (90, 100)
+
+
+@pytest.mark.parametrize("phases", ["0:set1, 0.5:set2", "0:set1, 0.3-0.6:set2, 0.7:none", "0:set1, 0.2-0.8:set2, 0.5-0.6:none"])
+def test_a_phase_is_alone_where_every_draw_gives_it(phases: str) -> None:
+    """Against the plan itself: chances of 0 take each switch as early as can be, chances near 1 as late."""
+    plan = EnvConfig(task="toy", phases=(phases,)).plan()
+    windows = [(phase.start, phase.end) for phase in plan.phases]
+    for at in np.linspace(0, 1, 41).round(3).tolist():
+        draws = np.array(np.meshgrid(*[[0.0, 1.0 - 1e-9]] * len(windows))).reshape(len(windows), -1).T
+        found = {plan.at(at, chance) for chance in draws}
+        assert alone_at(windows, at) == (found.pop() if len(found) == 1 else None), at
 
 
 def test_what_is_never_made_good_is_none() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from diswm.contract import DiswmError
-from diswm.report.robustness import heat_map, read_cells, write_matrix
+from diswm.report.robustness import heat_map, matrix_text, read_cells, write_matrix
 
 
 def cell(name: str, level: str, *returns: float, **more: Any) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_table_has_means_and_intervals(path: Path) -> None:
     # Episodes that are all equal have an interval of no width; a single one has none.
-    assert write_matrix(path).read_text().splitlines()[2:] == [
+    page, numbers, picture = write_matrix(path)
+    assert page.read_text().splitlines()[2:] == [
         "| distraction | easy | medium | hard |",
         "|---|---|---|---|",
         "| none | 400 (400 to 400) |  |  |",
@@ -40,11 +41,30 @@ def test_the_table_has_means_and_intervals(path: Path) -> None:
         "| light | not shown by this task |  |  |",
         "| floor | 50 |  |  |",
     ]
-    with path.with_suffix(".csv").open() as file:
+    assert picture.is_file()
+    assert picture.suffix == ".png"
+    with numbers.open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["distraction"], row["mean"], row["episodes"]) for row in rows[:2]] == [("none", "400.0", "2"), ("camera", "300.0", "2")]
     assert rows[4] == {"distraction": "light", "level": "easy", "mean": "", "low": "", "high": "", "episodes": "0",
                        "refused": "this task has no lights"}  # fmt: skip
+
+
+def test_the_terminal_shows_the_same_table(path: Path) -> None:
+    assert matrix_text(path).splitlines()[1:] == [
+        "distraction  easy                    medium            hard",
+        "none         400 (400 to 400)",
+        "camera       300 (300 to 300)        200 (200 to 200)  100 (100 to 100)",
+        "light        not shown by this task",
+        "floor        50",
+    ]
+
+
+def test_without_returns_no_picture_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "matrix.json"
+    file.write_text(json.dumps({"cells": [cell("light", level, refused="no lights") for level in ("easy", "medium", "hard")]}))
+    assert [path.name for path in write_matrix(file)] == ["matrix.md", "matrix.csv"]
+    assert matrix_text(file).count("not shown by this task") == 1
 
 
 def test_cells_are_the_darker_the_higher(path: Path) -> None:

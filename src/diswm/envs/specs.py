@@ -43,6 +43,7 @@ _COLOURS: dict[str, dict[str, Any]] = {
     "color_easy": {"colours": "own", "max_delta": 0.15, "step_std": 0.0},
     "color_hard": {"colours": "any", "step_std": 0.0},
 }
+COLOUR_NAMES = tuple(_COLOURS)
 unknown = functools.partial(contract.unknown, cutoff=0.4)  # names are short here
 _MOVES = {"moving": True, "dynamic": True, "static": False}
 

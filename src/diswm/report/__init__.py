@@ -2,7 +2,8 @@
 
 from diswm.report.codes import write_scores
 from diswm.report.page import write_report
-from diswm.report.robustness import write_matrix
+from diswm.report.phases import switch_lines
+from diswm.report.robustness import matrix_text, write_matrix
 from diswm.report.summary import summarise
 
-__all__ = ["summarise", "write_matrix", "write_report", "write_scores"]
+__all__ = ["matrix_text", "summarise", "switch_lines", "write_matrix", "write_report", "write_scores"]

@@ -25,12 +25,7 @@ Point = tuple[float, float, float, float]
 
 def eval_points(run: Run, split: str) -> list[Point]:
     """(frames, mean, low, high) of every evaluation on `split`, one a frame count (the last one)."""
-    points: dict[float, Point] = {}
-    for row in run.of("eval"):
-        returns = finite_list(row.get("returns"))
-        if row.get("split") == split and returns and isinstance(row.get("frames"), int | float):
-            points[row["frames"]] = (float(row["frames"]), *bootstrap_interval(returns, reps=2000))
-    return [points[frames] for frames in sorted(points)]
+    return [(frames, *bootstrap_interval(returns, reps=2000)) for frames, returns in run.evals(split)]
 
 
 def learning_curve(run: Run) -> Drawing | None:

@@ -85,7 +85,7 @@ def _body(
         parts += [
             ("learning", "Learning", "Return against experience, in simulator frames.", sections.curve(run, figures)),
             ("returns", "Returns", "The final policy against a random one, on the colours of training and on colours never met.",
-             sections.returns(run, summary, figures)),
+             sections.returns(run, figures)),
             ("episodes", "Episodes", "What the numbers look like.", sections.episodes(run)),
         ]  # fmt: skip
         if changes := switches.section(run):

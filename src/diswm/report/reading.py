@@ -64,6 +64,15 @@ class Run:
             self.problems.append(f"media/{name} could not be read: {error}")
             return None
 
+    def evals(self, split: str) -> list[tuple[float, list[float]]]:
+        """Frames and episode returns of every evaluation on `split`, in order; of several at one count of frames the last one."""
+        found: dict[float, list[float]] = {}
+        for row in self.of("eval"):
+            returns = finite_list(row.get("returns"))
+            if row.get("split") == split and returns and isinstance(row.get("frames"), int | float):
+                found[float(row["frames"])] = returns
+        return sorted(found.items())
+
     def returns(self, name: str) -> list[float]:
         """The episode returns of one entry of evaluation.json; empty when there is none or one is no finite number."""
         return finite_list(self.evaluated(name).get("returns"))
@@ -104,8 +113,8 @@ def read_run(path: Path) -> Run:
         version=str(head.get("version", "?")),
         config=head["config"],
         rows=_read_rows(path / "metrics.jsonl", problems),
-        evaluation=_read_object(path / "evaluation.json", problems),
-        cost=_read_object(path / "cost.json", problems),
+        evaluation=read_object(path / "evaluation.json", problems),
+        cost=read_object(path / "cost.json", problems),
         problems=problems,
     )
 
@@ -119,7 +128,8 @@ def finite_list(values: Any) -> list[float]:
     return [float(v) for v in numbers] if np.isfinite(numbers).all() else []
 
 
-def _read_object(path: Path, problems: list[str]) -> dict[str, Any]:
+def read_object(path: Path, problems: list[str]) -> dict[str, Any]:
+    """A JSON object; empty where there is none, and a problem where it cannot be read."""
     if not path.is_file():
         return {}
     try:

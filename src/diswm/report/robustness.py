@@ -17,29 +17,43 @@ from diswm.report.reading import Row, Run, finite_list
 from diswm.report.tables import Numbers, write_csv
 
 LEVELS = ("easy", "medium", "hard")
+LEAD = "Mean return with 95% bootstrap interval over episodes; the same seeds in every cell."
+REFUSED = "not shown by this task"
 STRONGEST = 0.6  # opacity of the best cell: its text stays readable
 
 
-def write_matrix(path: Path) -> Path:
-    """From a matrix.json: matrix.csv and matrix.md beside it and figures/matrix.png. Returns the .md.
+def write_matrix(path: Path) -> list[Path]:
+    """From a matrix.json: matrix.md and matrix.csv beside it and figures/matrix.png. Returns them, the heat map where a cell has returns.
 
     Raises DiswmError for a file that cannot be read.
     """
     cells = read_cells(path)
-    write_csv(path.with_suffix(".csv"), _numbers(cells))
-    lines = ["| distraction | easy | medium | hard |", "|---|---|---|---|"]
+    page, numbers, picture = path.with_suffix(".md"), path.with_suffix(".csv"), path.parent / "figures" / "matrix.png"
+    write_csv(numbers, _numbers(cells))
+    lines = [f"| {' | '.join(row)} |" for row in _table(cells)]
+    lines.insert(1, "|---|---|---|---|")
+    page.write_text(f"{LEAD} One column where there is one strength.\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    drawing = heat_map(cells)
+    if drawing is None:
+        return [page, numbers]
+    publish(drawing, picture.parent)
+    return [page, numbers, picture]
+
+
+def matrix_text(path: Path) -> str:
+    """The same table for a terminal. DiswmError for a file that cannot be read."""
+    rows = _table(read_cells(path))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join([LEAD, *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)])
+
+
+def _table(cells: list[Row]) -> list[tuple[str, ...]]:
+    """A head and one row a distraction; where there is one strength, or none is shown, in the first column."""
+    found: list[tuple[str, ...]] = [("distraction", *LEVELS)]
     for name, row in _rows(cells).items():
         texts = [_text(row.get(level, row.get(""))) if level in row or level == LEVELS[0] else "" for level in LEVELS]
-        lines.append(f"| {name} | {' | '.join(texts)} |")
-    lead = (
-        "Mean return with 95% bootstrap interval over episodes; the same seeds in every cell. One column where there is one strength.\n\n"
-    )
-    page = path.with_suffix(".md")
-    page.write_text(lead + "\n".join(lines) + "\n", encoding="utf-8")
-    drawing = heat_map(cells)
-    if drawing:
-        publish(drawing, path.parent / "figures")
-    return page
+        found.append((name, *(texts[:1] + [""] * 2 if set(texts) == {REFUSED} else texts)))
+    return found
 
 
 def _numbers(cells: list[Row]) -> Numbers:
@@ -132,5 +146,5 @@ def _interval(cell: Row) -> Interval | None:
 def _text(cell: Row | None) -> str:
     got = _interval(cell) if cell else None
     if got is None:
-        return "not shown by this task" if cell and cell.get("refused") else ""
+        return REFUSED if cell and cell.get("refused") else ""
     return f"{got.mean:.0f} ({got.low:.0f} to {got.high:.0f})" if len(cell["returns"]) > 1 else f"{got.mean:.0f}"  # type: ignore[index]

@@ -9,8 +9,9 @@ from typing import Any
 from diswm.metrics.scores import Interval, area_under_curve, bootstrap_difference
 from diswm.report import effects, figures, maps, strips, words
 from diswm.report.canvas import image_uri, publish
+from diswm.report.phases import earlier, name_of
 from diswm.report.reading import Run
-from diswm.report.summary import task_of
+from diswm.report.summary import described, task_of
 from diswm.report.words import esc
 
 MAX_FILM_BYTES = 8 * 2**20  # beyond this a page is slow to open; the film is then named instead of shown
@@ -40,25 +41,13 @@ def curve(run: Run, folder: Path) -> str:
     )
 
 
-def returns(run: Run, summary: dict[str, Any], folder: Path) -> str:
+def returns(run: Run, folder: Path) -> str:
     """The strip of episodes and the table of means, intervals and gaps."""
     drawing = figures.returns_strip(run)
     if drawing is None:
         return missing("The run was not evaluated", f"diswm evaluate {run.path}")
-    named = {"random": "random", "trained_seen": "seen", "trained_unseen": "unseen"}
-    rows = ""
-    for key, split in named.items():
-        got = summary["returns"][key]
-        label = f'<span class="dot {split}"></span>{esc(FILMS[split])}'
-        look = run.evaluated(split)
-        colours = ", texture ".join(str(look[word]) for word in ("colours", "texture") if look.get(word)) or words.MISSING
-        won = f" ({summary['success'][key]:.0%} success)" if key in summary.get("success", {}) else ""
-        ends = "one episode, no interval" if got["episodes"] == 1 else words.interval(got["low"], got["high"])
-        rows += (
-            f'<tr><th scope="row">{label}</th><td>{esc(colours)}</td><td class="num">{words.count(got["episodes"])}</td>'
-            f'<td class="num"><b>{words.number(got["mean"])}</b>{won}</td><td class="num">{ends}</td>'
-            f'<td class="list">{", ".join(words.number(v) for v in got["values"]) or words.MISSING}</td></tr>'
-        )
+    rows = "".join(_policy(run, split, f'<span class="dot {split}"></span>{esc(label)}') for split, label in FILMS.items())
+    rows += "".join(_policy(run, key, f"Trained, back on phase {number}") for number, key in earlier(run).items())
     for label, a, b in (("Gain over random, seen colours", "seen", "random"), ("Unseen minus seen", "unseen", "seen")):
         gap = difference(run, a, b)
         if gap is not None:
@@ -68,10 +57,23 @@ def returns(run: Run, summary: dict[str, Any], folder: Path) -> str:
             )
     return publish(drawing, folder) + (
         '<div class="scroll" tabindex="0"><table><caption>Undiscounted returns of whole episodes, with the 95% percentile bootstrap '
-        'over episodes.</caption><thead><tr><th scope="col">Policy</th><th scope="col">Colours</th>'
+        'over episodes.</caption><thead><tr><th scope="col">Policy</th><th scope="col">Distractions</th>'
         '<th scope="col" class="num">Episodes</th>'
         '<th scope="col" class="num">Mean</th><th scope="col" class="num">95% interval</th><th scope="col">Every episode</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _policy(run: Run, key: str, label: str) -> str:
+    """One entry of evaluation.json as a row."""
+    got, successes = described(run.returns(key)), run.evaluated(key).get("successes")
+    won = f" ({sum(map(bool, successes)) / len(successes):.0%} success)" if isinstance(successes, list) and successes else ""
+    ends = "one episode, no interval" if got["episodes"] == 1 else words.interval(got["low"], got["high"])
+    return (
+        f'<tr><th scope="row">{label}</th><td>{esc(name_of(run.evaluated(key)) or words.MISSING)}</td>'
+        f'<td class="num">{words.count(got["episodes"])}</td>'
+        f'<td class="num"><b>{words.number(got["mean"])}</b>{won}</td><td class="num">{ends}</td>'
+        f'<td class="list">{", ".join(words.number(v) for v in got["values"]) or words.MISSING}</td></tr>'
     )
 
 

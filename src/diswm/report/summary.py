@@ -31,7 +31,7 @@ def summary_of(run: Run, source: str, totals: dict[str, Any] | None = None) -> d
         "task": run.text("env.task", UNKNOWN),
         "method": _method(run),
         "source": source,
-        "returns": {name: _returns(run.returns(key)) for name, key in SPLITS.items()},
+        "returns": {name: described(run.returns(key)) for name, key in SPLITS.items()},
         **_successes(run),
         "frames": run.latest("frames"),
         "updates": run.latest("updates"),
@@ -103,7 +103,8 @@ def _places(run: Run, named: Any) -> list[Path]:
     return [path, run.path / path, run.path.parent / path.name]
 
 
-def _returns(values: list[float]) -> dict[str, Any]:
+def described(values: list[float]) -> dict[str, Any]:
+    """Returns with their mean and its 95% interval; without numbers where there are none."""
     if not values:
         return {"mean": None, "low": None, "high": None, "episodes": 0, "values": []}
     mean, low, high = bootstrap_interval(values)

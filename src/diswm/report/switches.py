@@ -2,62 +2,47 @@
 
 from __future__ import annotations
 
-import itertools
-
-from diswm.metrics.recovery import recovery
-from diswm.metrics.scores import bootstrap_difference
 from diswm.report import words
-from diswm.report.figures import eval_points
+from diswm.report.phases import Switch, memories, recovered, switches, tell_inside, tell_memory, tell_switch
 from diswm.report.reading import Run
+from diswm.report.tables import Column, num, table
 from diswm.report.words import esc
 
-HEADS = ("At frame", "From", "To", "Return before", "Return after", "Drop", "Frames to recover")
+CAPTION = (
+    "Mean returns of the evaluations next to each switch, of those at which one set was on alone; below the drop its 95% bootstrap "
+    "interval over episodes, in pairs of the same seed. Recovered: the first evaluation that lacks less than a tenth of the return before, "
+    "counted from the beginning of the switch; not recovered: none did before the next switch or the end of the run."
+)
+GRADUAL = " Within: evaluations during a gradual switch, where episodes of both sets are mixed; they count neither before nor after."
 
 
 def section(run: Run) -> str:
-    """A table of the switches and a line on the old set; empty for a run whose distractions stayed as they were."""
-    phases = [phase for phase in run.evaluation.get("phases") or [] if isinstance(phase, dict)]
-    budget = run.setting("train.frames")
-    if len(phases) < 2 or not isinstance(budget, int | float):
+    """A table of the switches and lines on what was forgotten; empty for a run whose distractions stayed as they were."""
+    found = switches(run)
+    if not found:
         return ""
-    points = eval_points(run, "seen")
-    frames, means = [point[0] for point in points], [point[1] for point in points]
-    rows = ""
-    for old, new in itertools.pairwise(phases):
-        start, end = (budget * float(new[name]) for name in ("start", "end"))
-        found = recovery(frames, means, start, end)
-        cells = [words.count(start), esc(_name(old)), esc(_name(new))]
-        if found is None:
-            cells += [words.MISSING] * 4
-        else:
-            cells += [words.number(value) for value in (found.before, found.after, found.drop)]
-            cells.append("not within this run" if found.frames is None else words.count(found.frames))
-        kinds = ("num", "", "", "num", "num", "num", "num")
-        rows += "<tr>" + "".join(f'<td class="{kind}">{cell}</td>' for kind, cell in zip(kinds, cells, strict=True)) + "</tr>"
-    head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
-    caption = (
-        "Mean returns of the evaluations next to each switch. Recovered: the first evaluation that lacks less than a tenth of the "
-        "return before."
-    )
-    table = f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="scroll" tabindex="0">{table}</div>{_forgotten(run)}'
+    columns = [
+        num("At frame", "frame", esc), Column("From", ("old",)), Column("To", ("new",)), num("Before", "before"), num("After", "after"),
+        num("Drop", "drop", str), num("Frames to recover", "frames", esc), num("Within", "within", words.count),
+    ]  # fmt: skip
+    gradual = any(switch.start < switch.end for switch in found)
+    width = len(columns) if gradual else len(columns) - 1
+    html = table(columns[:width], [_row(switch)[:width] for switch in found], CAPTION + GRADUAL * gradual)
+    said = [tell_switch(switch) for switch in found if switch.found is None]
+    said += [line for switch in found for line in tell_inside(switch)]
+    said += [tell_memory(memory) for memory in memories(run)]
+    return html + "".join(f'<p class="lead after">{esc(line)}</p>' for line in said)
 
 
-def _name(phase: dict[str, object]) -> str:
-    said = [str(phase[word]) for word in ("colours", "texture") if phase.get(word)]
-    return ", ".join([*said, *map(str, phase.get("distractions") or [])])  # type: ignore[call-overload]
+def _row(switch: Switch) -> list[object]:
+    when = words.count(switch.start) if switch.start == switch.end else f"{words.count(switch.start)} to {words.count(switch.end)}"
+    found = switch.found
+    before, after = (found.before, found.after) if found else (None, None)
+    return [when, switch.old, switch.new, before, after, _drop(switch), recovered(switch), switch.inside]
 
 
-def _forgotten(run: Run) -> str:
-    """The final agent on the set before the last switch, beside the last set."""
-    old, new = run.returns("earlier"), run.returns("seen")
-    if min(len(old), len(new)) < 2:
-        return ""
-    gap = bootstrap_difference(old, new)
-    told = "it is better there still" if gap.low > 0 else "no difference from the new set can be claimed"
-    told = "it has forgotten" if gap.high < 0 else told
-    mean = sum(old) / len(old)
-    return (
-        f'<p class="lead after">Back on the set before the last switch, the final agent has a return of <b>{words.number(mean)}</b>, '
-        f"{words.number(gap.mean)} against the new set (95% interval {words.interval(gap.low, gap.high)}): {told}.</p>"
-    )
+def _drop(switch: Switch) -> str:
+    if switch.found is None:
+        return words.MISSING
+    spread = words.interval(switch.drop.low, switch.drop.high) if switch.drop else "one episode, no interval"
+    return f"<b>{words.number(switch.found.drop)}</b><small>{spread}</small>"

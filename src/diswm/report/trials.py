@@ -13,7 +13,7 @@ import numpy as np
 
 from diswm.contract import Array
 from diswm.metrics.scores import Interval, area_under_curve, bootstrap_interval, interpolate_curve
-from diswm.report.reading import Run, finite_list
+from diswm.report.reading import Run
 
 LEAST = 3
 """Seeds below which a difference is no result."""
@@ -63,13 +63,9 @@ MEASURES: dict[str, Callable[[Trial], float]] = {
 
 def trial_of(run: Run, variant: str, seed: str) -> Trial:
     """A run as a trial, held to the budget of its own config."""
-    curve = {}
-    for row in run.of("eval"):
-        values = finite_list(row.get("returns"))
-        if row.get("split") == "seen" and values and isinstance(row.get("frames"), int | float):
-            curve[int(row["frames"])] = float(np.mean(values))
+    curve = {int(frames): float(np.mean(values)) for frames, values in run.evals("seen")}
     budget = run.setting("train.frames", 0)
-    return Trial(variant, seed, run, dict(sorted(curve.items())), int(budget) if isinstance(budget, int | float) else 0)
+    return Trial(variant, seed, run, curve, int(budget) if isinstance(budget, int | float) else 0)
 
 
 def by_variant(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
