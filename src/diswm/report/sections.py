@@ -50,6 +50,9 @@ def returns(run: Run, summary: dict[str, Any], folder: Path) -> str:
     for key, split in named.items():
         got = summary["returns"][key]
         label = f'<span class="dot {split}"></span>{esc(FILMS[split])}'
+        if why := run.absent(split):
+            rows += f'<tr><th scope="row">{label}</th><td colspan="5">{esc(why)}</td></tr>'
+            continue
         look = run.evaluated(split)
         colours = ", texture ".join(str(look[word]) for word in ("colours", "texture") if look.get(word)) or words.MISSING
         won = f" ({summary['success'][key]:.0%} success)" if key in summary.get("success", {}) else ""
@@ -102,7 +105,7 @@ def episodes(run: Run) -> str:
         return missing("No episode was filmed", f"diswm evaluate {run.path}")
     return (
         f'<div class="films">{cells}</div><p class="lead after">One episode each, at the 64 × 64 pixels that the agent sees. '
-        "Look for the same behaviour under both colour sets.</p>"
+        f"Look for {'the policy’s purpose' if run.absent('unseen') else 'the same behaviour under both colour sets'}.</p>"
     )
 
 
