@@ -45,22 +45,25 @@ class GymScene:
         self.actions = actions_of(env.action_space, name)
         self.act_dim, self.discrete = self.actions.size, isinstance(self.actions, Choice)
         self._observation: Any = None
+        self._seed = self._steps = 0
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        self._seed, self._steps = int(task.generate_state(1)[0]) >> 1, 0  # some take 31 bits and no more
         with self._careful("reset()"):
-            self._observation, _ = self._env.reset(seed=int(task.generate_state(1)[0]) >> 1)  # some take 31 bits and no more
+            self._observation, _ = self._env.reset(seed=self._seed)
 
     def begin_step(self) -> None:
         pass
 
     def step(self, action: Array) -> Frame:
+        self._steps += 1
         with self._careful("step()"):
             self._observation, reward, terminated, truncated, _ = self._env.step(self.actions.native(action))
             value = float(reward)
         if not math.isfinite(value):
-            raise DiswmError(f"{self.task}: its step() gave the reward {value}. Expected a finite number. {_MEND}")
+            raise DiswmError(f"{self.task}: its step() gave the reward {value}{self._when()}. Expected a finite number. {_MEND}")
         if np.isnan(self.state()).any():
-            raise DiswmError(f"{self.task}: its step() gave an observation with NaN: its simulation broke down. {_MEND}")
+            raise DiswmError(f"{self.task}: its step() gave an observation with NaN{self._when()}. Expected numbers. {_MEND}")
         return Frame(value, bool(terminated), bool(truncated), 0.0 if terminated else 1.0)
 
     def draw(self, look: Look = PLAIN) -> Array:
@@ -100,7 +103,10 @@ class GymScene:
         except errors.DependencyNotInstalled as error:
             raise _missing(self.task, error) from error
         except Exception as error:
-            raise DiswmError(f"{self.task}: its {what} failed ({error!r}). {_MEND}") from error
+            raise DiswmError(f"{self.task}: its {what} failed ({error!r}){self._when()}. {_MEND}") from error
+
+    def _when(self) -> str:
+        return f", {self._steps} steps after reset(seed={self._seed})"
 
 
 class Scaled:
