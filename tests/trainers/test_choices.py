@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import worlds  # noqa: F401
 from diswm import api
 from diswm.build import checkpoint, load
 from diswm.checks import check_unseen
+from diswm.cli import main
 from diswm.contract import DiswmError
 from diswm.data.replay import Replay
 from diswm.envs.vector import InProcess
@@ -123,6 +126,18 @@ def test_videos_of_it_and_of_its_agent(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DiswmError, match="gives one of 3 choices, the task toy takes 2 numbers"):
         api.collect(small.collect_config(tmp_path / "toy", collect__policy=str(run)))
     assert set(np.load(next((tmp_path / "random").glob("*.npz"))).files) >= {"image"}
+
+
+@pytest.mark.parametrize(("world", "workers", "words"), [("Nan", 0, "the reward nan, 2 steps"), ("ThirdReset", 2, r"its reset\(\) failed")])
+def test_a_world_that_breaks_ends_a_collection_in_one_line(
+    world: str, workers: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "videos"
+    settings = ["--collect.frames", "400", "--collect.workers", str(workers), "--env.action-repeat", "1", "--out", str(out)]
+    assert main(["collect", "--task", f"gym/worlds:{world}-v0", *settings]) == 2
+    assert re.search(rf"^diswm: error: gym/{world}-v0: .*{words}.*after reset\(seed=\d+\).*check_env", capsys.readouterr().err, re.M)
+    assert multiprocessing.active_children() == []
+    assert (out / "manifest.json").exists(), "what was whole before is kept"
 
 
 def test_the_released_layout_has_no_place_for_choices(run: Path, tmp_path: Path) -> None:
