@@ -18,7 +18,7 @@ import torch
 from diswm import api, envs
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import load_video_model
-from diswm.config import CollectRun, PretrainRun, TrainRun, flat, merge
+from diswm.config import CollectRun, PretrainRun, TrainRun, flat
 from diswm.contract import Episode
 from diswm.data.episodes import EpisodeBuilder
 from diswm.data.replay import Replay, bytes_per_row

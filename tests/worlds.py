@@ -63,17 +63,59 @@ class Unseen(Doors):
     metadata = {"render_modes": ["human"]}  # noqa: RUF012
 
 
+class Shown(Doors):
+    """Its observation holds a picture of 45 x 70, left red (grey 60), right blue (grey 180), in a shape of its own."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, shape: str):
+        super().__init__()
+        self.shape = shape
+        view = np.zeros((45, 70, 3), np.uint8)
+        view[:, :35, 0], view[:, 35:, 2] = 200, 200
+        grey = np.where(view[..., 0] > 0, 60, 180).astype(np.uint8)
+        numbers = np.zeros(2, np.float32)
+        self.seen: Any = {
+            "pixels among others": {"pixels": view, "wrist": grey, "speed": numbers},
+            "the only picture": {"view": {"top": view}, "speed": numbers},
+            "two pictures": {"left": view, "right": view},
+            "channels first": view.transpose(2, 0, 1),
+            "grey": grey,
+            "grey, channels first": grey[None],
+            "symbols": grey[:7, :7],
+            "a stack of four": np.stack([grey] * 4),
+        }[shape]
+        self.observation_space = _space(self.seen)
+
+    def _seen(self) -> Any:  # type: ignore[override]
+        return self.seen
+
+
+def _space(seen: Any) -> spaces.Space:
+    if isinstance(seen, dict):
+        return spaces.Dict({name: _space(part) for name, part in seen.items()})
+    return spaces.Box(0, 255, seen.shape, seen.dtype)
+
+
 class Broken(Doors):
-    """What it does at the second step is said when it is made."""
+    """What it does at the second step, or at the third reset, is said when it is made."""
 
     def __init__(self, how: str, render_mode: str | None = None):
         super().__init__(render_mode)
-        self.how = how
+        self.how, self.resets = how, 0
+
+    def reset(self, **options: Any) -> Any:
+        self.resets += 1
+        if self.resets == 3 and self.how == "third reset":
+            raise ConnectionResetError("by peer")
+        return super().reset(**options)
 
     def step(self, action: Any) -> Any:
         seen, reward, *rest = super().step(action)
         if len(self.taken) > 1 and self.how == "raises":
             raise ZeroDivisionError("of its own")
+        if len(self.taken) > 1 and self.how == "nan seen":
+            seen = seen * np.nan
         return seen, float("nan") if len(self.taken) > 1 and self.how == "nan" else reward, *rest
 
     def render(self) -> Any:
@@ -90,3 +132,5 @@ class Spaced(Doors):
 
 for _name, _kind in {"Doors": Doors, "Pictured": Pictured, "Unseen": Unseen}.items():
     gymnasium.register(id=f"{_name}-v0", entry_point=_kind, max_episode_steps=40)
+for _name, _how in {"Raises": "raises", "Nan": "nan", "ThirdReset": "third reset"}.items():
+    gymnasium.register(id=f"{_name}-v0", entry_point=Broken, max_episode_steps=40, kwargs={"how": _how})

@@ -204,7 +204,8 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
     if not logged:
         if frames % config.train.eval_every:  # else the loop has logged it
             run.log("eval", split="seen", **results["seen"].record())
-        run.log("eval", split="unseen", **results["unseen"].record())
+        if "unseen" in results:
+            run.log("eval", split="unseen", **results["unseen"].record())
         trainer.final_frames = frames
         trainer.save()
     return True
@@ -213,6 +214,7 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
 def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = None, device: str = "auto", out: Path | None = None) -> Path:
     """Evaluate the agent of a run on seen and unseen colours and against random actions; writes evaluation.json.
 
+    A task without distractions has no unseen world, and that is written in its place.
     With ``matrix`` instead against every distraction at every strength; writes matrix.json. Raises KeyboardInterrupt for Ctrl-C; then
     nothing is written, but of a matrix the cells that are done.
     """

@@ -115,7 +115,8 @@ class ExploreArgs:
 class GalleryArgs:
     """Write a page (gallery.html, self-contained) with every world under every distraction, and the same states by each renderer.
 
-    Takes about 5 s a world on a free core, more where OpenGL draws. What cannot be made here is shown with the reason.
+    Takes about 5 s a world on a free core, more where OpenGL draws. What cannot be made here is shown with the reason; where it was asked
+    for by name, the exit status is 1.
     """
 
     tasks: tuple[str, ...] = ()

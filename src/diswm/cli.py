@@ -66,7 +66,8 @@ MENDABLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb. Returns the exit code: 0, 1 where `doctor` or `data info` finds damage, 2 for what the user can mend, 130 interrupted."""
+    """Run a verb. Returns the exit code: 0; 1 where `doctor` or `data info` finds damage, or `gallery` cannot draw a world that was named;
+    2 for what the user can mend; 130 interrupted."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -258,10 +259,15 @@ def _explore(args: list[str]) -> int:
 
 def _gallery(args: list[str]) -> int:
     parsed = parse(GalleryArgs, "gallery", args)
-    from diswm import pictures
+    from diswm.pictures.writing import paint
 
-    print(pictures.gallery(parsed.tasks, out=parsed.out, seed=parsed.seed, frames=parsed.frames))
-    return 0
+    path, worlds = paint(parsed.tasks, out=parsed.out, seed=parsed.seed, frames=parsed.frames)
+    refused = {world.task: f"{world.task} is not in it: {' '.join(world.refused.split())}" for world in worlds if world.refused}
+    wanted = [text for task, text in refused.items() if task in parsed.tasks]
+    for text in refused.values():
+        print(f"diswm: {'error: ' if text in wanted else ''}{text}", file=sys.stderr)
+    print(path)
+    return 1 if wanted else 0
 
 
 def _import_checkpoint(args: list[str]) -> int:

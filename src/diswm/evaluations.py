@@ -24,6 +24,8 @@ from diswm.trainers.progress import Bar, Interrupt, console, progress
 from diswm.trainers.run import write_json
 from diswm.trainers.seeds import generator, seed_of
 
+NO_UNSEEN = "no unseen world: the task has no distractions"
+
 
 def side_by_side(env: envs.EnvConfig, config: EvalConfig) -> Vector:
     """As many copies of an environment as an evaluation plays at once. DiswmError where it cannot be made."""
@@ -60,6 +62,12 @@ class Evaluations:
         """On the colours never trained on, and the test sets of the other distractions."""
         return evaluate(mean_actor(agent), self._make("unseen"), self._seeds("eval_unseen"), watch)
 
+    @property
+    def differ(self) -> bool:
+        """Whether there is an unseen world: one without distractions, as Gymnasium's are, looks the same however it is evaluated."""
+        env = self.config.env
+        return bool(env.plan().kinds() or envs.unseen(env, self.config.unseen).plan().kinds())
+
     def random(self, agent: Dreamer, watch: Watch, progress: float) -> Evaluation:
         """Random actions of the agent's kind, where ``seen`` plays."""
         actor = random_actor(generator(self.config.seed, "eval_random"), agent.world.act_dim, agent.discrete)
@@ -78,7 +86,7 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
     phases = _phases(config, done)
     windows = _windows(config.env.plan().phases)  # a phase that the next one overtook was never on alone
     earlier = {f"phase {i + 1}": i for i, phase in enumerate(phases[:-1]) if alone_at(windows, phase.end) == i}
-    plays = {"random": stages.random, "seen": stages.seen, "unseen": stages.unseen}
+    plays = {"random": stages.random, "seen": stages.seen} | ({"unseen": stages.unseen} if stages.differ else {})
     plays |= {name: partial(stages.phase, index) for name, index in earlier.items()}
     with Interrupt("stopping the evaluation; the same command makes it anew") as stop:
         for name, play in plays.items():
@@ -101,6 +109,10 @@ def evaluate_all(folder: Path, agent: Dreamer, stages: Evaluations, config: Trai
         media.save_gif(folder / "media" / f"eval_{name.replace(' ', '_')}.gif", result.video)
         table[name] = {**result.record(), **(looks.get(name) or _now(phases, done))}
         console.print(_line(name, table[name]))
+    if "unseen" not in results:
+        table["unseen"] = {"returns": [], "absent": NO_UNSEEN}
+        (folder / "media" / "eval_unseen.gif").unlink(missing_ok=True)  # of an evaluation that did not know
+        console.print(NO_UNSEEN)
     table["phases"] = [{"start": phase.start, "end": phase.end, **_look(phase)} for phase in phases]
     write_json(folder / "evaluation.json", {**table, "frames": frames})
     return results

@@ -68,6 +68,28 @@ def test_image_observations_are_the_picture() -> None:
     env.close()
 
 
+@pytest.mark.parametrize("shape", ["pixels among others", "the only picture", "channels first", "grey", "grey, channels first"])
+def test_pictures_of_any_shape_are_found(shape: str) -> None:
+    env = envs.wrap(worlds.Shown(shape), EnvConfig(action_repeat=1))
+    for image in (env.reset(seed=0)[0], env.step(choices(0)[0])[0]):
+        assert image.shape == (64, 64, 3)
+        ends = image[[5, 60]][:, [5, 60]].tolist()  # by rows; away from the middle, where the halves meet
+        assert ends == [[[60] * 3, [180] * 3]] * 2 if "grey" in shape else [[[200, 0, 0], [0, 0, 200]]] * 2
+
+
+@pytest.mark.parametrize("shape", ["two pictures", "symbols", "a stack of four"])
+def test_what_is_no_picture_is_not_taken_for_one(shape: str) -> None:
+    with pytest.raises(DiswmError, match=r"no image observations \(uint8, grey or RGB, 32 x 32 at least\)"):
+        envs.wrap(worlds.Shown(shape))
+
+
+def test_an_observation_without_the_picture_that_it_promised_is_named() -> None:
+    world = worlds.Shown("pixels among others")
+    world.seen = {"speed": 0}
+    with pytest.raises(DiswmError, match=r"gym/Shown: its observation failed \(KeyError\('pixels'\)\), .*check_env"):
+        envs.wrap(world).reset(seed=0)
+
+
 def test_numbers_are_scaled_to_the_bounds() -> None:
     env = make("gym/worlds:Pictured-v0")
     env.reset(seed=0)
@@ -154,6 +176,15 @@ def test_one_that_exists_is_wrapped() -> None:
     assert envs.wrap(worlds.Pictured()).reset(seed=0)[0].shape == (64, 64, 3)
 
 
+def test_a_class_of_a_script_is_registered_and_named() -> None:
+    gymnasium.register("Mine-v0", entry_point=worlds.Doors, max_episode_steps=9)
+    try:
+        env = make("gym/Mine-v0")
+        assert (env.reset(seed=0)[0].shape, env.scene.limit) == ((64, 64, 3), 9)
+    finally:
+        del gymnasium.registry["Mine-v0"]
+
+
 @pytest.mark.parametrize(
     ("task", "words"),
     [
@@ -193,12 +224,29 @@ def break_it(env: Any) -> None:
 
 @pytest.mark.parametrize(
     ("how", "words"),
-    [("raises", r"its step\(\) failed \(ZeroDivisionError"), ("nan", "the reward nan"), ("blind", "its picture is object")],
+    [
+        ("raises", r"its step\(\) failed \(ZeroDivisionError"),
+        ("nan", "the reward nan"),
+        ("nan seen", "an observation with NaN"),
+        ("blind", "its picture is object"),
+    ],
 )
 def test_one_that_breaks_is_named(how: str, words: str) -> None:
     env = envs.wrap(worlds.Broken(how, "rgb_array"), EnvConfig(action_repeat=1))
-    with pytest.raises(DiswmError, match=f"^gym/Broken: .*{words}.*check_env"):
+    with pytest.raises(DiswmError, match=f"^gym/Broken: .*{words}.*check_env") as told:
         break_it(env)
+    assert how == "blind" or f", 2 steps after reset(seed={env.scene._env.seed})." in str(told.value)
+
+
+def test_one_whose_third_reset_fails_is_named() -> None:
+    env = envs.wrap(worlds.Broken("third reset", "rgb_array"))
+    env.reset(seed=0)
+    env.reset(seed=1)
+    with pytest.raises(
+        DiswmError, match=r"^gym/Broken: its reset\(\) failed \(ConnectionResetError\('by peer'\)\), 0 steps after .*check_env"
+    ):
+        env.reset(seed=2)
+    env.reset(seed=2)  # and may be tried again
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -35,6 +36,28 @@ def test_settings_and_distractions_reach_the_world() -> None:
     assert env.step(env.action_space.sample())[4]["frames"] == 5
     several = gymnasium.make_vec("diswm/toy-v0", num_envs=2, vectorization_mode="sync", image_size=32)
     assert several.reset(seed=0)[0].shape == (2, 32, 32, 3)
+
+
+def test_a_world_is_bare_unless_distractions_are_named() -> None:
+    colours = ["agent", "background", "target"]
+
+    def seen(**settings: Any) -> tuple[set[str], np.ndarray]:
+        env = gymnasium.make("diswm/toy-v0", action_repeat=1, **settings)
+        frames = [env.reset(seed=seed)[1]["factors"] for seed in (0, 1)]
+        frames.append(env.step(env.action_space.sample())[4]["factors"])
+        return set(frames[0]), np.array([[frame[f"colour.{name}"] for name in colours] for frame in frames])
+
+    plain, own = seen()
+    assert (own == own[:1]).all(), "the toy's own colours, in every episode and at every step"
+    assert np.allclose(own[0], [[0.9, 0.7, 0.2], [0.15, 0.25, 0.4], [0.8, 0.2, 0.2]])
+    _, varied = seen(distract="colour:set1")
+    assert (varied[0] != varied[1]).all()
+    assert (varied[1] != varied[2]).any(), "colours of set 1 walk"
+    names, kept = seen(distract=["background:noise"])
+    assert names == plain | {"background.clip", "background.frame"}
+    assert (kept == own).all(), "what is named is all there is"
+    _, phased = seen(phases=("0:set1",))
+    assert (phased[0] != phased[1]).all(), "phases name theirs"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from PIL import Image
 import diswm
 from diswm import matrix
 from diswm.cli import main
-from diswm.pictures import writing
+from diswm.pictures import worlds, writing
 from diswm.pictures.page import document, sheet
 from diswm.pictures.worlds import View, World
 
@@ -67,14 +67,27 @@ def test_renderers_stand_side_by_side_and_one_may_be_missing() -> None:
 @pytest.mark.usefixtures("few")
 def test_pictures_for_documents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "gallery.md"
-    assert main(["gallery", "--tasks", "toy", "gym/Nowhere-v0", "--out", str(out)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert main(["gallery", "--tasks", "toy", "gym/Nowhere-v0", "--out", str(out)]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == str(out)
+    assert re.search(r"^diswm: error: gym/Nowhere-v0 is not in it: There is no Gymnasium environment 'Nowhere-v0'\..*$", said.err, re.M)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["gallery-1.png", "gallery.md"]
     text = out.read_text()
     assert "![none; colours; light](gallery-1.png)" in text
     assert "renderers.png" not in text, "the toy has but one"
     assert "- `gym/Nowhere-v0`: There is no Gymnasium environment" in text
     assert "diswm gallery --seed 0 --tasks toy gym/Nowhere-v0 --out gallery.md" in text
+
+
+@pytest.mark.usefixtures("few")
+def test_a_world_that_nobody_asked_for_may_be_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worlds, "TASKS", ("toy", "gym/Nowhere-v0"))  # as where an extra is not installed
+    for tasks in ([], ["--tasks", "toy"]):
+        assert main(["gallery", *tasks, "--frames", "1", "--out", str(tmp_path)]) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("diswm: ")]
+        assert [line.partition(" is not in it")[0] for line in lines] == ([] if tasks else ["diswm: gym/Nowhere-v0"])
 
 
 def test_it_is_refused_in_words_and_broken_off_without_a_trace(

@@ -10,9 +10,17 @@ BUDGET = 4_000
 
 
 def fake_trial(
-    folder: Path, level: float, *, seed: int = 0, method: str = "diswm", task: str = "walker_walk", reached: int = BUDGET, **settings: Any
+    folder: Path,
+    level: float,
+    *,
+    seed: int = 0,
+    method: str = "diswm",
+    task: str = "walker_walk",
+    reached: int = BUDGET,
+    unseen: bool = True,
+    **settings: Any,
 ) -> Path:
-    """A run whose curve climbs straight from 0 to `level` at BUDGET, as far as it got; unseen half of it, random 10.
+    """A run whose curve climbs straight from 0 to `level` at BUDGET, as far as it got; unseen half of it or none, random 10.
 
     `settings` are further settings, `a__b=1` for "a.b". Its final evaluation has two episodes, 10 below and above the level.
     """
@@ -32,7 +40,8 @@ def fake_trial(
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if reached == BUDGET:
         ends = {"seen": level, "unseen": level / 2, "random": 10.0}
-        found = {name: {"returns": [value - 10, value + 10], "colours": "set1"} for name, value in ends.items()}
+        found: dict[str, Any] = {name: {"returns": [value - 10, value + 10], "colours": "set1"} for name, value in ends.items()}
+        found |= {} if unseen else {"unseen": {"returns": [], "absent": "no unseen world: of its task"}}
         (folder / "evaluation.json").write_text(json.dumps({**found, "frames": BUDGET}))
     cost = {"frames": reached, "updates": reached // 10, "seconds": reached / 10, "peak_rss_bytes": 2**30, "device": "cpu", "threads": 1,
             "machine": "Box", "torch": "2"}  # fmt: skip

@@ -134,6 +134,20 @@ def test_one_seed_has_its_episodes_alone(tmp_path: Path) -> None:
     assert "Robustness" not in text
 
 
+def test_where_nothing_is_unseen_the_rest_is_compared(tmp_path: Path) -> None:
+    for method, level in (("diswm", 400), ("dreamerv2", 300)):
+        for seed in range(3):
+            fake_trial(tmp_path / method / str(seed), level + seed, seed=seed, method=method, task="gym/CartPole-v1", unseen=False)
+    page = write_report([tmp_path / "diswm", tmp_path / "dreamerv2"], out=tmp_path / "out.html")
+    ours, theirs = rows(tmp_path / "out_files" / "table_returns_gym_CartPole-v1.csv")
+    assert numbers(ours, "seen", "seeds_finished") == [401, 3]
+    assert (ours["unseen"], theirs["unseen"]) == ("", "")
+    (gap,) = rows(tmp_path / "out_files" / "table_differences_gym_CartPole-v1.csv")
+    assert (gap["seen"], gap["unseen"], gap["verdict_in_area"]) == ("-100.0", "", "lower")
+    assert "No unseen world: of its task." in read(page).text
+    json.loads((tmp_path / "summary.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
 def test_groups_of_other_budgets_are_not_subtracted(tmp_path: Path) -> None:
     for seed in range(3):
         fake_trial(tmp_path / "a" / str(seed), 400, seed=seed)

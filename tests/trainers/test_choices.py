@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import worlds  # noqa: F401
 
 from diswm import api
 from diswm.build import checkpoint, load
+from diswm.checks import check_unseen
+from diswm.cli import main
 from diswm.contract import DiswmError
 from diswm.data.replay import Replay
 from diswm.envs.vector import InProcess
+from diswm.report import write_report
 from diswm.trainers.checkpoint import load_checkpoint
 from diswm.trainers.evaluate import evaluate, random_actor
 from diswm.trainers.rollout import RandomPolicy, random_policy
@@ -62,8 +67,35 @@ def test_the_same_command_goes_on_and_evaluates(run: Path) -> None:
     assert api.train(small.train_config(run, **CHANGES))
     assert api.train(small.train_config(run, **{**CHANGES, "train__frames": 160}))
     found = json.loads(api.evaluate(run, episodes=2).read_text())
-    assert found["unseen"]["colours"] == "none"
     assert len(found["seen"]["returns"]) == 2
+
+
+def test_the_one_world_there_is_is_evaluated_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "again"
+    (out / "media").mkdir(parents=True)
+    (out / "media" / "eval_unseen.gif").touch()  # of a version that played the same world twice
+    found = json.loads(api.evaluate(run, episodes=2, out=out).read_text())
+    assert found["unseen"] == {"returns": [], "absent": "no unseen world: the task has no distractions"}
+    said = capsys.readouterr().out
+    assert "no unseen world: the task has no distractions" in said
+    assert "unseen:" not in said
+    assert {path.name for path in (out / "media").iterdir()} == {"eval_random.gif", "eval_seen.gif"}
+    splits = [line["split"] for line in small.events(run) if line["kind"] == "eval"]
+    assert splits == ["seen"] * len(splits)
+
+
+def test_the_report_shows_no_gap_of_generalisation(run: Path, tmp_path: Path) -> None:
+    text = write_report(run, out=tmp_path / "report.html").read_text()
+    assert text.count("no unseen world: the task has no distractions") == 2, "on the card and in the table"
+    assert "<b>No unseen world: the task has no distractions.</b> Nothing can be said of generalisation." in text
+    for gone in ("Unseen minus seen", "On unseen colours", "never met", "the orange one", "both colour sets"):
+        assert gone not in text
+    assert json.loads((tmp_path / "summary.json").read_text())["returns"]["trained_unseen"]["episodes"] == 0
+
+
+def test_what_is_to_stay_unseen_does_not_matter_here(tmp_path: Path) -> None:
+    for colours in ("none", "set1", "set2"):
+        check_unseen(small.train_config(tmp_path, **CHANGES, unseen=colours))
 
 
 def test_random_choices() -> None:
@@ -94,6 +126,18 @@ def test_videos_of_it_and_of_its_agent(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DiswmError, match="gives one of 3 choices, the task toy takes 2 numbers"):
         api.collect(small.collect_config(tmp_path / "toy", collect__policy=str(run)))
     assert set(np.load(next((tmp_path / "random").glob("*.npz"))).files) >= {"image"}
+
+
+@pytest.mark.parametrize(("world", "workers", "words"), [("Nan", 0, "the reward nan, 2 steps"), ("ThirdReset", 2, r"its reset\(\) failed")])
+def test_a_world_that_breaks_ends_a_collection_in_one_line(
+    world: str, workers: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "videos"
+    settings = ["--collect.frames", "400", "--collect.workers", str(workers), "--env.action-repeat", "1", "--out", str(out)]
+    assert main(["collect", "--task", f"gym/worlds:{world}-v0", *settings]) == 2
+    assert re.search(rf"^diswm: error: gym/{world}-v0: .*{words}.*after reset\(seed=\d+\).*check_env", capsys.readouterr().err, re.M)
+    assert multiprocessing.active_children() == []
+    assert (out / "manifest.json").exists(), "what was whole before is kept"
 
 
 def test_the_released_layout_has_no_place_for_choices(run: Path, tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """Any Gymnasium environment as a scene: its picture, its reward, its ends.
 
-The picture is the observation where that is an image (uint8, grey or RGB, at least 32 x 32), else what ``render()`` gives. It is
-shown whole and stretched to the square, with antialiasing: the networks have no use for black bars. Distractions are for worlds
-whose parts are known here; these are shown as they are.
+The picture is the observation where that is an image (uint8, grey or RGB, channels last or first, at least 32 x 32) or a `Dict` with one
+(``pixels``, or the only one), else what ``render()`` gives. It is shown whole and stretched to the square, with antialiasing: the networks
+have no use for black bars. Distractions are for worlds whose parts are known here; these are shown as they are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -22,6 +22,10 @@ from diswm.contract import Array, DiswmError, did_you_mean
 from diswm.envs.scene import PLAIN, Frame, Look
 
 SMALLEST = 32  # pixels: below it an array of numbers is a grid of symbols and no picture
+PIXELS = "pixels"  # as gymnasium.wrappers.AddRenderObservation calls it
+_IMAGE = f"uint8, grey or RGB, {SMALLEST} x {SMALLEST} at least"
+Eye = Callable[[Any], Any]
+"""Takes the picture out of an observation."""
 _MEND = "Try it alone: gymnasium.utils.env_checker.check_env(env)."
 
 
@@ -35,31 +39,36 @@ class GymScene:
 
     def __init__(self, env: gymnasium.Env[Any, Any], name: str, image_size: int):
         self._env, self.task, self.image_size = env, name, image_size
-        self._sees = is_picture(env.observation_space)
-        if not self._sees and env.render_mode != "rgb_array":
-            raise DiswmError(f"{name}: has no image observations and does not draw. Make it with render_mode='rgb_array'.")
+        self._eye = eye_of(env.observation_space)
+        if self._eye is None and env.render_mode != "rgb_array":
+            raise DiswmError(f"{name}: has no image observations ({_IMAGE}) and does not draw. Make it with render_mode='rgb_array'.")
         self.actions = actions_of(env.action_space, name)
         self.act_dim, self.discrete = self.actions.size, isinstance(self.actions, Choice)
         self._observation: Any = None
+        self._seed = self._steps = 0
 
     def reset(self, task: np.random.SeedSequence, colour: np.random.SeedSequence) -> None:
+        self._seed, self._steps = int(task.generate_state(1)[0]) >> 1, 0  # some take 31 bits and no more
         with self._careful("reset()"):
-            self._observation, _ = self._env.reset(seed=int(task.generate_state(1)[0]) >> 1)  # some take 31 bits and no more
+            self._observation, _ = self._env.reset(seed=self._seed)
 
     def begin_step(self) -> None:
         pass
 
     def step(self, action: Array) -> Frame:
+        self._steps += 1
         with self._careful("step()"):
             self._observation, reward, terminated, truncated, _ = self._env.step(self.actions.native(action))
             value = float(reward)
         if not math.isfinite(value):
-            raise DiswmError(f"{self.task}: its step() gave the reward {value}. Expected a finite number. {_MEND}")
+            raise DiswmError(f"{self.task}: its step() gave the reward {value}{self._when()}. Expected a finite number. {_MEND}")
+        if np.isnan(self.state()).any():
+            raise DiswmError(f"{self.task}: its step() gave an observation with NaN{self._when()}. Expected numbers. {_MEND}")
         return Frame(value, bool(terminated), bool(truncated), 0.0 if terminated else 1.0)
 
     def draw(self, look: Look = PLAIN) -> Array:
-        with self._careful("render()"):
-            picture = np.asarray(self._observation if self._sees else self._env.render())
+        with self._careful("render()" if self._eye is None else "observation"):
+            picture = np.asarray(self._env.render() if self._eye is None else self._eye(self._observation))
         picture = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
         if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[-1] == 3)):
             raise DiswmError(f"{self.task}: its picture is {picture.dtype} {picture.shape}. Expected uint8 (height, width, 3). {_MEND}")
@@ -72,7 +81,7 @@ class GymScene:
 
     def state(self) -> Array:
         """The observation where it is numbers and no picture, one float32 vector; else empty."""
-        numbers = isinstance(self._env.observation_space, spaces.Box) and not self._sees
+        numbers = isinstance(self._env.observation_space, spaces.Box) and self._eye is None
         return np.asarray(self._observation, np.float32).ravel() if numbers else np.zeros(0, np.float32)
 
     def palette(self) -> Array:
@@ -94,7 +103,10 @@ class GymScene:
         except errors.DependencyNotInstalled as error:
             raise _missing(self.task, error) from error
         except Exception as error:
-            raise DiswmError(f"{self.task}: its {what} failed ({error!r}). {_MEND}") from error
+            raise DiswmError(f"{self.task}: its {what} failed ({error!r}){self._when()}. {_MEND}") from error
+
+    def _when(self) -> str:
+        return f", {self._steps} steps after reset(seed={self._seed})"
 
 
 class Scaled:
@@ -136,21 +148,32 @@ def actions_of(space: spaces.Space[Any], name: str) -> Scaled | Choice:
     )
 
 
-def is_picture(space: spaces.Space[Any]) -> bool:
-    """Whether observations are images: uint8 (H, W), (H, W, 1) or (H, W, 3), not too small."""
-    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or len(space.shape) not in (2, 3):
-        return False
-    return min(space.shape[:2]) >= SMALLEST and space.shape[2:] in ((), (1,), (3,))
+def eye_of(space: spaces.Space[Any]) -> Eye | None:
+    """What takes the picture, (H, W), (H, W, 1) or (H, W, 3), out of an observation; None where there is none or a choice of some."""
+    if isinstance(space, spaces.Dict):
+        eyes = {name: eye for name, part in space.items() if (eye := eye_of(part))}
+        chosen = PIXELS if PIXELS in eyes else next(iter(eyes)) if len(eyes) == 1 else None
+        return None if chosen is None else lambda seen: eyes[chosen](seen[chosen])
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8:
+        return None
+    shape = space.shape
+    if len(shape) in (2, 3) and min(shape[:2]) >= SMALLEST and shape[2:] in ((), (1,), (3,)):
+        return lambda seen: seen
+    if len(shape) == 3 and min(shape[1:]) >= SMALLEST and shape[0] in (1, 3):
+        return lambda seen: np.moveaxis(np.asarray(seen), 0, -1)
+    return None
 
 
 def open_env(name: str) -> gymnasium.Env[Any, Any]:
     """``gymnasium.make``, drawing where that is needed; the name may be module:Id. DiswmError where it cannot be made."""
     env = _make(name)
-    if is_picture(env.observation_space):
+    if eye_of(env.observation_space):
         return env
     env.close()
     if "rgb_array" not in (env.metadata or {}).get("render_modes", ()):
-        raise DiswmError(f"gym/{name}: has no image observations and no render mode 'rgb_array': there is nothing to see. Choose another.")
+        raise DiswmError(
+            f"gym/{name}: has no image observations ({_IMAGE}) and no render mode 'rgb_array': there is nothing to see. Choose another."
+        )
     return _make(name, render_mode="rgb_array")
 
 

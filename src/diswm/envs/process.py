@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
+import pickle
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Literal, NamedTuple
@@ -30,7 +32,8 @@ class Raised(NamedTuple):
 class WorkerProcess:
     """A process that is never forked, as OpenGL does not survive a fork, and computes with ``threads`` threads.
 
-    ``body(connection, *args)`` must be importable by a fresh process. ``start`` before anything else; it may be started again.
+    ``body(connection, closing, *args)`` must be importable by a fresh process; it answers until the other end closes, and then what it has
+    put on the stack ``closing`` is closed. ``start`` before anything else; it may be started again.
     """
 
     def __init__(
@@ -53,13 +56,21 @@ class WorkerProcess:
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start the process; it is not waited for."""
+        """Start the process; it is not waited for. DiswmError where its work cannot be handed to another process."""
         here, there = self._context.Pipe()
-        process = self._context.Process(target=self._body, args=(there, *self._args), daemon=True, name=f"diswm {self.name}")
+        process = self._context.Process(target=_serve, args=(there, self._body, self._args), daemon=True, name=f"diswm {self.name}")
         bounds = dict.fromkeys(_THREADS, str(self._threads))
-        with _environment(bounds | {_GL_THREADS: str(self._threads if self._threads > 1 else 0)}):
-            process.start()
-        there.close()
+        try:
+            with _environment(bounds | {_GL_THREADS: str(self._threads if self._threads > 1 else 0)}):
+                process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            here.close()
+            raise DiswmError(
+                f"{self.name}: what it is to make cannot be handed to a process ({error}). Give a function of a module, or a "
+                "functools.partial of one; or use no workers."
+            ) from error
+        finally:
+            there.close()
         self.connection, self._process = here, process
 
     def send(self, message: Any) -> bool:
@@ -67,7 +78,7 @@ class WorkerProcess:
         assert self.connection is not None, "closed"
         try:
             self.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             return False
         return True
 
@@ -76,7 +87,7 @@ class WorkerProcess:
         assert self.connection is not None, "closed"
         try:
             answer = self.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the latter where it died in the middle of its answer
             return None
         if isinstance(answer, Raised):
             if answer.ours:
@@ -98,6 +109,18 @@ class WorkerProcess:
             process.join()
         code = process.exitcode
         return f"{self.name} " + (f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}")
+
+
+def _serve(connection: Connection, body: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """What runs in the process. Where nobody is left to hear what is raised, as when the other end closes, that is no matter."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.ExitStack() as closing:
+        try:
+            body(connection, closing, *args)
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                connection.send(Raised(isinstance(error, DiswmError), f"{error}" or type(error).__name__, traceback.format_exc()))
 
 
 @contextlib.contextmanager

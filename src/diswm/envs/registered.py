@@ -4,7 +4,9 @@
 
     env = gymnasium.make("diswm/walker_walk-v0", distract=["colour:set1", "camera:easy"], image_size=84)
 
-or where a library takes nothing but a name: ``gymnasium.make("diswm.envs.registered:diswm/walker_walk-v0")``.
+or where a library takes nothing but a name: ``gymnasium.make("diswm.envs.registered:diswm/walker_walk-v0")``. Without ``distract`` it
+is the bare scene: nothing varies but what the task itself draws. (`envs.make` has colours of set 1 unless told otherwise, as here the
+paper's agents do.)
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ from diswm.envs.wrappers import ActionRepeat
 
 
 def create(task: str, distract: str | Sequence[str] = (), render_mode: str | None = None, **settings: Any) -> ActionRepeat:
-    """One of the worlds; ``distract`` as on the command line, ``settings`` are those of `EnvConfig`. DiswmError as `make`."""
+    """One of the worlds, bare but for ``distract`` (as on the command line) and ``phases``; ``settings`` are those of `EnvConfig`.
+
+    DiswmError as `make`."""
     known = EnvConfig.__dataclass_fields__.keys() - {"task", "distract", "distractions"}
     if strange := sorted(settings.keys() - known):
         raise unknown(f"setting of {task}", strange[0], [*known, "distract"])
     if render_mode not in (None, "rgb_array"):
         raise DiswmError(f"{task}: render_mode={render_mode!r} is not there. Leave it out, or use 'rgb_array'.")
-    config = EnvConfig(task=task, **settings)
-    texts = [distract] if isinstance(distract, str) else list(distract)
-    return make(with_distractions(config, texts) if texts else config)
+    return make(with_distractions(EnvConfig(task=task, **settings), [distract] if isinstance(distract, str) else list(distract)))
 
 
 for _task in tasks():

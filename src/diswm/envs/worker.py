@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from diswm.contract import Array, DiswmError, Env
-from diswm.envs.process import Raised
+from diswm.contract import Array, Env
 
 Maker = Callable[[], Env]
 Info = dict[str, Any]
@@ -28,35 +25,23 @@ class Outcome(NamedTuple):
     info: Info
 
 
-def serve(connection: Connection, make: Maker, owned: list[int]) -> None:
-    """Body of a worker: answers requests until the other end closes."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to handle
-        signal.signal(number, signal.SIG_IGN)
+def serve(connection: Connection, closing: ExitStack, make: Maker, owned: list[int]) -> None:
+    """Body of a worker: answers requests."""
     envs: dict[int, Env] = {}
-    memory: SharedMemory | None = None
+    for index in owned:
+        envs[index] = make()
+        closing.callback(envs[index].close)
+    connection.send(envs[owned[0]].observation_space.shape)
     images = np.zeros(0, np.uint8)
-    try:
-        envs = {index: make() for index in owned}
-        connection.send(envs[owned[0]].observation_space.shape)
-        while True:
-            what, work = connection.recv()
-            if what == "map":
-                memory = SharedMemory(name=work[0])
-                images = np.ndarray(work[1], np.uint8, memory.buf)
-                connection.send({})
-            else:
-                connection.send({index: _WORK[what](envs[index], images[index], item) for index, item in work.items()})
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
-    except Exception as error:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.send(Raised(isinstance(error, DiswmError), f"{error}" or type(error).__name__, traceback.format_exc()))
-    finally:
-        for env in envs.values():
-            env.close()
-        del images
-        if memory is not None:
-            memory.close()
+    while True:
+        what, work = connection.recv()
+        if what == "map":
+            memory = SharedMemory(name=work[0])
+            closing.callback(memory.close)
+            images = np.ndarray(work[1], np.uint8, memory.buf)
+            connection.send({})
+        else:
+            connection.send({index: _WORK[what](envs[index], images[index], item) for index, item in work.items()})
 
 
 def _reset(env: Env, image: Array, begun: tuple[int, dict[str, Any] | None]) -> Info:

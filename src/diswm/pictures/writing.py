@@ -30,12 +30,17 @@ def gallery(tasks: Sequence[str] = (), *, out: Path | str = "gallery", seed: int
     gets one frame each at one strength, as PNG files beside it. Returns its path. What cannot be made here is shown with the reason.
     DiswmError for a task that there is not.
     """
+    return paint(tasks, out=out, seed=seed, frames=frames)[0]
+
+
+def paint(tasks: Sequence[str] = (), *, out: Path | str = "gallery", seed: int = 0, frames: int = 4) -> tuple[Path, list[World]]:
+    """As `gallery`; also the worlds, of which some may be refused."""
     path = Path(out)
     brief = path.suffix.lower() == ".md"
     if not brief and path.suffix.lower() not in _PAGES and path.exists() and not path.is_dir():
         raise DiswmError(f"{path}: is a file. Name a page (.html), a text with pictures (.md) or a folder with --out.")
     worlds = draw(tasks, seed, 1 if brief else frames, (LEVEL,) if brief else LEVELS)
-    return write_overview(worlds, path, seed) if brief else write_page(worlds, path, seed)
+    return write_overview(worlds, path, seed) if brief else write_page(worlds, path, seed), worlds
 
 
 def draw(tasks: Sequence[str], seed: int, frames: int, levels: Sequence[str] = LEVELS) -> list[World]:

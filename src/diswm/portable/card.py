@@ -56,7 +56,7 @@ def card(summary: dict[str, Any], head: dict[str, Any], world: WorldModel, parts
     other = "act with all of PyTorch: `diswm.load(FOLDER)`" if agent else "teach an agent: `diswm train --teacher FOLDER`"
     sections = [
         ("", f"# {title}\n\n{what}\n\n{_table(('', ''), _facts(summary, head, world, agent))}"),
-        ("Returns", _returns(summary["returns"]) if agent else ""),
+        ("Returns", _returns(summary) if agent else ""),
         ("Use", f"```python\n{_use(head, world, agent)}\n```\n\nOr {other}."),
         ("Files", f"{_table(('file', 'what'), rows)}\n\nONNX opset {OPSET}, float32, any number N of rows; images are uint8."),
         ("Settings", f"```json\n{json.dumps(head['config'], indent=1)}\n```"),
@@ -81,11 +81,13 @@ def _facts(summary: dict[str, Any], head: dict[str, Any], world: WorldModel, age
     ]
 
 
-def _returns(returns: dict[str, Any]) -> str:
+def _returns(summary: dict[str, Any]) -> str:
     names = {"trained_seen": "colours of training", "trained_unseen": "colours never trained on", "random": "random actions"}
+    if "no_unseen" in summary:
+        del names["trained_unseen"]
     rows = []
     for name, label in names.items():
-        got = returns[name]
+        got = summary["returns"][name]
         rows.append((label, words.number(got["mean"]), words.interval(got["low"], got["high"]), words.count(got["episodes"])))
     return _table(("policy", "mean return", "95% interval", "episodes"), rows)
 

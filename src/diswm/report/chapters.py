@@ -101,6 +101,8 @@ def _returns(writer: Writer, groups: Groups, name: str) -> str:
         "Mean return of the final evaluation, of the seeds that used their whole budget alone; below it the 95% bootstrap interval over "
         f"seeds. {SPREAD}"
     )
+    if absent := sorted({trial.run.absent("unseen") for trials in groups.values() for trial in trials} - {""}):
+        caption += f" {esc('; '.join(absent).capitalize())}."
     return writer.table(f"table_returns_{name}", columns + [estimates("Success", "success")] * won, rows, caption)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -224,15 +225,17 @@ def _panels(rows: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[s
 
 def at_budget(task: str, groups: Groups, styles: Mapping[str, Look], name: str) -> Drawing | None:
     """The measures of the finished seeds; None where none is finished."""
-    rows = {m: {n: [f(t) for t in finished(trials)] for n, trials in groups.items()} for m, f in MEASURES.items()}
-    if not any(values for table in rows.values() for values in table.values()):
+    ends = {n: finished(trials) for n, trials in groups.items()}
+    rows = {m: {n: [v for t in trials if not math.isnan(v := f(t))] for n, trials in ends.items()} for m, f in MEASURES.items()}
+    rows = {measure: values for measure, values in rows.items() if any(values.values())}
+    if not rows:
         return None
-    numbers = [[task, n, t.seed, *(f(t) for f in MEASURES.values())] for n, trials in groups.items() for t in finished(trials)]
+    numbers = [[task, n, t.seed, *(f(t) for f in MEASURES.values())] for n, trials in ends.items() for t in trials]
     return Drawing(
         name,
         "Small marks: seeds that finished. Diamond: their mean. Bar: its 95% bootstrap interval over seeds. The area under the curve is "
         "its mean height over the budget: it tells who learned sooner. Look for bars that do not overlap.",
-        f"Each finished seed on {task}, by group: {words.listing(list(MEASURES))}.",
+        f"Each finished seed on {task}, by group: {words.listing(list(rows))}.",
         lambda narrow: _panels(rows, styles, narrow, zero=False),
         Numbers(("task", "group", "seed", *MEASURES), numbers),
     )
@@ -245,6 +248,7 @@ def differences(task: str, gaps: Mapping[str, Mapping[str, Sequence[float]]], ba
     if not known:
         return None
     rows = {measure: {group: found[measure] for group, found in known.items()} for measure in MEASURES}
+    rows = {measure: values for measure, values in rows.items() if any(values.values())}
     return Drawing(
         name,
         f"Each group less {words.esc(baseline)}, seed by seed: a seed has the same first states and colours in every group. Right of the "
@@ -252,5 +256,5 @@ def differences(task: str, gaps: Mapping[str, Mapping[str, Sequence[float]]], ba
         f"Paired differences from {baseline} on {task}: {words.listing(list(known))}.",
         lambda narrow: _panels(rows, styles, narrow, zero=True),
         Numbers(("task", "group", "baseline", *MEASURES), [[task, g, baseline, *pair] for g, found in known.items()
-                                                           for pair in zip(*found.values(), strict=True)]),
+                                                           for pair in itertools.zip_longest(*found.values())]),
     )  # fmt: skip

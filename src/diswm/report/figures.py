@@ -61,7 +61,8 @@ def learning_curve(run: Run) -> Drawing | None:
     return Drawing(
         "learning_curve",
         "Lines are evaluation means with their 95% interval over episodes; faint dots are training episodes, which explore and so score "
-        "differently. Look for the blue line leaving the dashed random level, and for how closely the orange one follows it."
+        "differently. Look for the blue line leaving the dashed random level"
+        f"{'.' if run.absent('unseen') else ', and for how closely the orange one follows it.'}"
         f"{anchor_note(task, run.latest('frames'))}",
         f"Learning curve over {words.count(run.latest('frames'))} frames. {'; '.join(ends) or 'Training episodes only'}.",
         draw,

@@ -81,11 +81,11 @@ def _body(
     figures: Path,
 ) -> str:
     parts: list[tuple[str, str, str, str]] = []
+    where = "" if run.absent("unseen") else ", on the colours of training and on colours never met"
     if run.kind != "pretrain":
         parts += [
             ("learning", "Learning", "Return against experience, in simulator frames.", sections.curve(run, figures)),
-            ("returns", "Returns", "The final policy against a random one, on the colours of training and on colours never met.",
-             sections.returns(run, figures)),
+            ("returns", "Returns", f"The final policy against a random one{where}.", sections.returns(run, figures)),
             ("episodes", "Episodes", "What the numbers look like.", sections.episodes(run)),
         ]  # fmt: skip
         if changes := switches.section(run):
@@ -139,7 +139,8 @@ def _headline(run: Run, summary: dict[str, Any]) -> str:
                                   ("random", "random", "Return, random policy")):  # fmt: skip
             got = summary["returns"][key]
             several = f"95% interval {words.interval(got['low'], got['high'])}<br>{words.plural(got['episodes'], 'episode')}"
-            sub = several if got["episodes"] > 1 else "1 episode, no interval" if got["episodes"] else "not evaluated"
+            none = esc(run.absent(split)) or "not evaluated"
+            sub = several if got["episodes"] > 1 else "1 episode, no interval" if got["episodes"] else none
             cards.append((split, label, words.number(got["mean"]), sub))
     frames, updates = words.count(summary["frames"]), words.count(summary["updates"])
     cards += [
@@ -170,6 +171,8 @@ def _verdict(run: Run) -> str:
             else f"On unseen colours it scores <b>higher</b> than on seen ones: difference {ends}." if gap.low > 0
             else f"Between seen and unseen colours <b>no difference</b> can be claimed: {ends}."
         )  # fmt: skip
+    if why := run.absent("unseen"):
+        said.append(f"<b>{esc(why.capitalize())}.</b> Nothing can be said of generalisation.")
     if not said:
         return ""
     fine = (

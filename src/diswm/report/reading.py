@@ -77,6 +77,10 @@ class Run:
         """The episode returns of one entry of evaluation.json; empty when there is none or one is no finite number."""
         return finite_list(self.evaluated(name).get("returns"))
 
+    def absent(self, name: str) -> str:
+        """Why there is no such evaluation; empty where there is one, or none yet."""
+        return str(self.evaluated(name).get("absent", ""))
+
     def evaluated(self, name: str) -> dict[str, Any]:
         """One entry of evaluation.json; empty when it is missing."""
         entry = self.evaluation.get(name)

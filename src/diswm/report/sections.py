@@ -66,6 +66,8 @@ def returns(run: Run, folder: Path) -> str:
 
 def _policy(run: Run, key: str, label: str) -> str:
     """One entry of evaluation.json as a row."""
+    if why := run.absent(key):
+        return f'<tr><th scope="row">{label}</th><td colspan="5">{esc(why)}</td></tr>'
     got, successes = described(run.returns(key)), run.evaluated(key).get("successes")
     won = f" ({sum(map(bool, successes)) / len(successes):.0%} success)" if isinstance(successes, list) and successes else ""
     ends = "one episode, no interval" if got["episodes"] == 1 else words.interval(got["low"], got["high"])
@@ -104,7 +106,7 @@ def episodes(run: Run) -> str:
         return missing("No episode was filmed", f"diswm evaluate {run.path}")
     return (
         f'<div class="films">{cells}</div><p class="lead after">One episode each, at the 64 × 64 pixels that the agent sees. '
-        "Look for the same behaviour under both colour sets.</p>"
+        f"Look for {'the policy’s purpose' if run.absent('unseen') else 'the same behaviour under both colour sets'}.</p>"
     )
 
 

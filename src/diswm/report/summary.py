@@ -33,6 +33,7 @@ def summary_of(run: Run, source: str, totals: dict[str, Any] | None = None) -> d
         "source": source,
         "returns": {name: described(run.returns(key)) for name, key in SPLITS.items()},
         **_successes(run),
+        **({"no_unseen": why} if (why := run.absent("unseen")) else {}),
         "frames": run.latest("frames"),
         "updates": run.latest("updates"),
         "seconds": totals.get("seconds", measured[0] if measured else None),

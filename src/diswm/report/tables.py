@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -81,12 +82,16 @@ def numbers(columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Numbers
 
 
 def write_csv(path: Path, numbers: Numbers) -> None:
-    """The rows, floats to six digits."""
+    """The rows, floats to six digits, nothing for what was not measured."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(numbers.head)
-    writer.writerows([float(f"{value:.6g}") if isinstance(value, float) else value for value in row] for row in numbers.rows)
+    writer.writerows([_digits(value) if isinstance(value, float) else value for value in row] for row in numbers.rows)
     write_whole(path, out.getvalue())
+
+
+def _digits(value: float) -> float | str:
+    return "" if math.isnan(value) else float(f"{value:.6g}")
 
 
 def write_whole(path: Path, content: str) -> None:

@@ -6,6 +6,7 @@ A run that is not finished is read as far as it got, counts in no number at the 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,11 +43,12 @@ class Trial:
         """Whether it used its budget and was evaluated there."""
         frames = self.run.evaluation.get("frames")
         there = self.budget > 0 and isinstance(frames, int | float) and frames >= self.budget and max(self.curve, default=0) >= self.budget
-        return there and bool(self.run.returns("seen") and self.run.returns("unseen"))
+        return there and bool(self.run.returns("seen") and (self.run.returns("unseen") or self.run.absent("unseen")))
 
     def at_budget(self, split: str) -> float:
-        """Mean return of the final evaluation: seen, unseen or random."""
-        return float(np.mean(self.run.returns(split)))
+        """Mean return of the final evaluation: seen, unseen or random; NaN where there is none."""
+        values = self.run.returns(split)
+        return float(np.mean(values)) if values else math.nan
 
     @property
     def area(self) -> float:
@@ -82,8 +84,8 @@ def finished(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def paired(ours: Iterable[Trial], theirs: Iterable[Trial], measure: str) -> list[float]:
-    """Differences of the seeds that both finished."""
-    values = [{t.seed: MEASURES[measure](t) for t in finished(group)} for group in (ours, theirs)]
+    """Differences of the seeds that both finished, and that both were measured in this way."""
+    values = [{t.seed: v for t in finished(group) if not math.isnan(v := MEASURES[measure](t))} for group in (ours, theirs)]
     return [values[0][seed] - values[1][seed] for seed in sorted(values[0].keys() & values[1].keys())]
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
-import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from diswm.contract import DiswmError
-from diswm.envs.process import GUARD, TRIES, Raised, WorkerProcess
+from diswm.envs.process import GUARD, TRIES, WorkerProcess
 
 _LOG = logging.getLogger("diswm")
 _READY = "ready"
@@ -101,17 +99,9 @@ class Pool:
         worker.start()
 
 
-def _serve(connection: Connection, make: Callable[[], Callable[..., Any]]) -> None:
-    """Body of a worker: answers calls until the other end closes."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to handle
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        function = make()
-        connection.send(_READY)
-        while True:
-            connection.send(function(*connection.recv()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass
-    except Exception as error:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.send(Raised(isinstance(error, DiswmError), f"{error}" or type(error).__name__, traceback.format_exc()))
+def _serve(connection: Connection, _closing: ExitStack, make: Callable[[], Callable[..., Any]]) -> None:
+    """Body of a worker: answers calls."""
+    function = make()
+    connection.send(_READY)
+    while True:
+        connection.send(function(*connection.recv()))
