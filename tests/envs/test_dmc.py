@@ -83,6 +83,17 @@ def test_auto_takes_warp_where_it_can_draw_and_gl_elsewhere() -> None:
         env.close()
 
 
+@pytest.mark.usefixtures("warp")
+@pytest.mark.parametrize(("task", "camera"), [("walker_walk", 0), ("quadruped_walk", 2)])
+def test_the_camera_is_that_of_the_literature(task: str, camera: int) -> None:
+    env = envs.make(EnvConfig(task=task, renderer="warp", distract=PLAIN), 0)
+    env.reset(seed=4)
+    axes = env.scene.camera_axes()
+    env.close()
+    hand = by_hand(*task.split("_"), seed=4)
+    assert [i for i, there in enumerate(hand.physics.data.cam_xmat) if np.allclose(axes, there.reshape(3, 3))] == [camera]
+
+
 @pytest.mark.usefixtures("gl")
 def test_gl_gives_the_pixels_of_dm_control(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shapes, "simplify", lambda *about: None)  # all triangles
