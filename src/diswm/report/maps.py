@@ -41,12 +41,12 @@ def plane(media: dict[str, Array], seed: int, name: str = "clips") -> Drawing:
 
     def draw(narrow: bool) -> Figure:
         figure = new_figure(NARROW, 7.8) if narrow else new_figure(WIDE, 4.9)
-        for place, (code, (places, _)) in enumerate(found.items()):
+        for place, (code, (places, share)) in enumerate(found.items()):
             axes = figure.add_subplot(2, 1, place + 1) if narrow else figure.add_subplot(1, 2, place + 1)
             for side, (label, colour, marker) in enumerate(SOURCES):
                 x, y = places[online == bool(side)].T
                 axes.scatter(x, y, s=12, marker=marker, color=colour, alpha=0.65, linewidths=0, label=None if place else label)
-            axes.set_title(CODES[code], color=INK)
+            axes.set_title(f"{CODES[code]} · same source: {share:.0%}", color=INK)
             axes.set(xticks=[], yticks=[])
             axes.set_aspect("equal", adjustable="datalim")
             axes.spines[:].set_visible(True)
@@ -65,8 +65,8 @@ def plane(media: dict[str, Array], seed: int, name: str = "clips") -> Drawing:
         f"Each mark is a clip, {(~online).sum():,} of the videos and {online.sum():,} of the replay: {media['student'].shape[1]} frames "
         f"spread over {int(media['rows'])} steps, placed by the mean and the standard deviation of each dimension of their codes. t-SNE "
         "places clips with like codes near each other; distances far apart mean little. Of the "
-        f"{NEIGHBOURS} nearest clips, before t-SNE, {said}, are of a clip’s own source; a code that cannot tell the sources apart has "
-        "about half. Look for a student that takes over the teacher’s order and yet mixes both worlds.",
+        f"{NEIGHBOURS} nearest clips, before t-SNE, {said}, are of a clip’s own source (above); a code that cannot tell the sources apart "
+        "has about half. Look for a student that takes over the teacher’s order and yet mixes both worlds.",
         f"Maps of clips by their codes. Nearest neighbours of the same source: {said}.",
         draw,
         Numbers(("code", "source", "x", "y"), rows),

@@ -69,12 +69,12 @@ figcaption { margin-top: 12px; padding-top: 10px; border-top: 1px solid var(--gr
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
 caption { text-align: left; padding: 14px 18px 4px; color: var(--muted); font-size: .9rem; }
 th, td { padding: 10px 18px; text-align: left; border-top: 1px solid var(--grid); vertical-align: top; }
-thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .86rem; } th[scope=row] { font-weight: 600; }
+thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .91em; } th[scope=row] { font-weight: 600; }
 .facts tr:first-child > * { border-top: 0; } .facts th { width: 38%; }
 td.num, th.num { text-align: right; white-space: nowrap; }
-td.list { color: var(--muted); font-size: .86rem; min-width: 16ch; }
+td.list { color: var(--muted); font-size: .91em; min-width: 16ch; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; background: var(--tone); margin-right: .55em; }
-td small, th small { display: block; color: var(--muted); font-size: .82rem; font-weight: 400; white-space: nowrap; }
+td small, th small { display: block; color: var(--muted); font-size: .87em; font-weight: 400; white-space: nowrap; }
 .open { color: var(--unseen); } .open b { font-weight: 620; }
 .tag { display: inline-grid; grid-template-columns: 1.3em auto; min-width: 9ch; }
 .dense table { font-size: .88rem; } .dense th, .dense td { padding: 8px 12px; }

@@ -86,7 +86,7 @@ class Panel {
     const [label, slider, play] = [find("label", element), find("input", element), find("button", element)];
     slider.id = `run${panels.length}-dim${index}`;
     label.htmlFor = slider.id;
-    label.append(`dim ${index}`, document.createElement("small"));
+    label.append(Object.assign(document.createElement("span"), { textContent: "dim " }), `${index}`, document.createElement("small"));
     label.lastChild.textContent = `${dim.kl.toFixed(dim.kl < 0.1 ? 2 : 1)} nats`;
     label.lastChild.title = "Information about the frame: the divergence of the code from its prior";
     play.setAttribute("aria-label", `Sweep dimension ${index}`);
@@ -336,7 +336,10 @@ async function begin() {
   });
   wire();
   const offered = [];
-  for (const run of runs) for (const index of run.frames.keys()) offered.push(await offer(run, index));
+  const seen = new Set(); // two runs may have frames of the same videos
+  for (const run of runs) {
+    for (const [index, url] of run.frames.entries()) if (!seen.has(url)) { seen.add(url); offered.push(await offer(run, index)); }
+  }
   await loaded;
   if (failed) return;
   if (!find("#strip input:checked")) {
