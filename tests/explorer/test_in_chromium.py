@@ -183,7 +183,7 @@ def test_the_page_tells_how_long_a_picture_takes(browser: chromium.Chromium, pag
     browser.js("document.querySelector('.play').click()")
     settled(browser, "document.querySelector('.time').textContent")
     browser.js("document.querySelector('.play').click()")
-    assert re.fullmatch(r"\d+\.\d ms a picture", browser.js("document.querySelector('.time').textContent"))
+    assert re.fullmatch(r"\d+\.\d ms", browser.js("document.querySelector('.time').textContent"))
 
 
 EARLY = """<script>new MutationObserver((_, own) => {
@@ -272,3 +272,20 @@ def test_it_fits_a_phone_and_the_dark(name: str, browser: chromium.Chromium, pag
     assert max(red, green, blue) < 60
     unnamed = "[...document.querySelectorAll('button, input')].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))"
     assert browser.js(f"{unnamed}.length") == 0
+
+
+def test_long_names_fit_a_phone_and_frames_that_both_runs_have_are_offered_once(
+    browser: chromium.Chromium, bundles: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    dims = [{**dim, "quiet": False, "factors": [["colour.self_highlight_default green", -0.5]] * 2} for dim in bundles[0]["dims"]]
+    run = {**bundles[0], "dims": dims}
+    path = tmp_path / "long.html"
+    path.write_text(page.document([run, {**run, "name": "a_run_with_a_name_that_has_no_place_to_break/0"}], read_runtime()))
+    browser.show(path, width=360, height=740)
+    assert browser.js("document.querySelectorAll('#strip input').length") == len(run["frames"])
+    browser.js("document.querySelector('.play').click()")
+    settled(browser, "document.querySelector('.time').textContent")
+    assert browser.js("document.documentElement.scrollWidth") == 360
+    over = "((inner, outer) => inner.getBoundingClientRect().right - outer.getBoundingClientRect().right)"
+    assert browser.js(f"{over}(document.querySelector('.time'), document.querySelector('.drawn'))") <= 1
+    assert browser.js(f"{over}(document.querySelector('.carries span'), document.querySelector('.dim'))") <= 0

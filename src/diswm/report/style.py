@@ -64,8 +64,13 @@ figcaption { margin-top: 12px; padding-top: 10px; border-top: 1px solid var(--gr
 .clip figcaption { border-top: 0; padding: 0; margin: 0; }
 .columns { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; color: var(--muted); font-size: .84rem;
   margin-bottom: 4px; }
-.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--grid); border-radius: 12px; box-shadow: var(--shadow);
-  margin: 14px 0; }
+.scroll { overflow-x: auto; border: 1px solid var(--grid); border-radius: 12px; box-shadow: var(--shadow);
+  margin: 14px 0;
+  /* shade at an edge that hides more: the covers move with the table, the shades stay */
+  background: linear-gradient(to right, var(--card) 35%, transparent) left / 42px 100% no-repeat local,
+    linear-gradient(to left, var(--card) 35%, transparent) right / 42px 100% no-repeat local,
+    linear-gradient(to right, var(--raw), transparent) left / 13px 100% no-repeat scroll,
+    linear-gradient(to left, var(--raw), transparent) right / 13px 100% no-repeat scroll, var(--card); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
 caption { text-align: left; padding: 14px 18px 4px; color: var(--muted); font-size: .9rem; }
 th, td { padding: 10px 18px; text-align: left; border-top: 1px solid var(--grid); vertical-align: top; }
@@ -105,7 +110,7 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
   figure, .scroll, .headline > div, .verdict, tr { break-inside: avoid; } h2, h3, .lead:not(.after), summary { break-after: avoid; }
   svg.wide { display: block !important; } svg.narrow { display: none !important; }
   pre { font-size: 7pt; columns: 3; line-height: 1.35; } .side { grid-template-columns: 1fr 1fr; }
-  .scroll { overflow: visible; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
+  .scroll { overflow: visible; background: none; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
   th, td { padding: 5pt 6pt; } .dense th, .dense td { padding: 4pt; }
   details::details-content { content-visibility: visible; height: auto; }
 }

@@ -201,7 +201,7 @@ class Panel {
     const now = performance.now();
     if (now - (this.told ?? -Infinity) < 250) return;
     const sorted = this.times.sort((a, b) => a - b);
-    find(".time", this.element).textContent = `${sorted[sorted.length >> 1].toFixed(1)} ms a picture`;
+    find(".time", this.element).textContent = `${sorted[sorted.length >> 1].toFixed(1)} ms`;
     [this.told, this.times] = [now, []];
   }
 }
@@ -277,6 +277,7 @@ async function offer(run, index) {
 
 async function bring(file) {
   if (!file?.type.startsWith("image/")) return say(file ? `${file.name} is no image.` : "That is no image.");
+  say(`Reading ${file.name} …`, false, 60000); // a large one takes seconds
   try {
     const bitmap = await createImageBitmap(file);
     const { width, height } = bitmap;
@@ -289,6 +290,7 @@ async function bring(file) {
     radio.checked = true;
     find("#strip").scrollLeft = 0;
     await act();
+    say("");
   } catch {
     say(`${file.name} cannot be read as an image.`);
   }
