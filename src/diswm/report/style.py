@@ -110,7 +110,8 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
     --amber: #a87b00; --violet: #6a4fb3; --brown: #7a4a21; }
   nav { display: none; } body { font-size: 11pt; } section { padding-top: 22px; }
   figure, .scroll, .headline > div, .verdict, .lead, tr { break-inside: avoid; }
-  .dot { print-color-adjust: exact; } figure svg { max-height: 185mm; } h2, h3, .lead:not(.after), summary { break-after: avoid; }
+  .dot { print-color-adjust: exact; } figure svg { max-height: 170mm; } figcaption { font-size: 9.5pt; }
+  h2, h3, .lead:not(.after), summary { break-after: avoid; }
   svg.wide { display: block !important; } svg.narrow { display: none !important; }
   pre { font-size: 7pt; columns: 3; line-height: 1.35; } .side { grid-template-columns: 1fr 1fr; }
   .scroll { overflow: visible; background: none; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
