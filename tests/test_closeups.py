@@ -13,7 +13,9 @@ import small
 import torch
 
 from diswm import api
-from diswm.closeups import CHANGES, CLIPS, FRAMES, changes, closeups, groups, replay_of
+from diswm.closeups import CHANGES, CLIPS, COUNT, changes, clips_of, closeups, groups, replay_of
+from diswm.contract import DiswmError
+from diswm.data.manifest import VideoWriter
 from diswm.model.encoder import Code
 from diswm.trainers.run import read_config
 
@@ -46,8 +48,15 @@ def test_a_run_leaves_the_arrays_of_both_pictures(agent: Path, teacher: Path) ->
         assert ((found["share"] >= 0) & (found["share"] <= 1)).all()
         assert found["images"].shape == (6, 64, 64, 3)
     with np.load(agent / "media" / CLIPS) as found:
-        assert found["teacher"].shape == found["student"].shape == (2 * FRAMES, 4)
-        assert found["online"].sum() == FRAMES
+        # both learned from windows of 5 rows, of which every second is encoded
+        assert found["teacher"].shape == found["student"].shape == (2 * COUNT, 3, 4)
+        assert found["online"].sum() == COUNT
+        assert found["rows"] == 5
+        for side in (False, True):
+            codes = found["student"][found["online"] == side]
+            within, between = codes.var(1).mean(), codes.mean(1).var(0).mean()
+            assert within > 0, "the frames of a clip differ"
+            assert between > 0, "and so do clips"
     assert (teacher / "media" / CHANGES).is_file()
     assert not (teacher / "media" / CLIPS).exists(), "a video model has no replay"
 
@@ -67,7 +76,7 @@ def test_what_is_gone_is_said(copied: Path, capsys: pytest.CaptureFixture[str]) 
     (copied / "media" / CLIPS).unlink()
     path.write_text(json.dumps(head | {"config": head["config"] | {"teacher": str(copied.parent / "nowhere")}}))
     api.traverse(copied, device="cpu")
-    assert "left out the map of offline and online frames" in capsys.readouterr().out
+    assert "left out the map of offline and online clips" in capsys.readouterr().out
     path.write_text(json.dumps(head))
     shutil.rmtree(copied / "replay")
     api.traverse(copied, device="cpu")
@@ -75,6 +84,23 @@ def test_what_is_gone_is_said(copied: Path, capsys: pytest.CaptureFixture[str]) 
     with np.load(copied / "media" / "traversal.npz") as found:
         assert found["filtered"].shape == found["images"].shape, "random actions do as well"
     assert not (copied / "media" / CLIPS).exists()
+
+
+def test_clips_are_cut_from_whole_files_and_take_every_second_row(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "videos", {}) as writer:
+        for file, rows in enumerate((5, 6, 30)):  # each frame tells its file and its row
+            image = np.zeros((rows, 64, 64, 3), np.uint8)
+            image[..., 0], image[..., 1] = file, np.arange(rows)[:, None, None]
+            writer.add({"image": image})
+    rng = np.random.default_rng(0)
+    found = clips_of([tmp_path / "videos"], tmp_path / "none", 9, 6, rng)[:, :, 0, 0]
+    assert found.shape == (6, 3, 3), "three of each file; the first is too short"
+    assert found[..., 0].std(1).max() == 0
+    assert (np.diff(found[..., 1].astype(int)) == 2).all()
+    assert set(found[:, 0, 0]) == {1, 2}
+    assert found[found[:, 0, 0] == 1][:, 0, 1].tolist() == [0, 0, 0], "a file of six rows holds one clip"
+    with pytest.raises(DiswmError, match="none of its 3 episodes can be read and has 31 frames or more"):
+        clips_of([tmp_path / "videos"], tmp_path / "none", 9, 31, rng)
 
 
 def test_a_world_without_known_factors_is_left_out_with_a_reason(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:

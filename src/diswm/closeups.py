@@ -1,4 +1,4 @@
-"""What a report shows of a code beyond one batch: what a change of colours does to it, and frames of old beside frames of new.
+"""What a report shows of a code beyond one batch: what a change of colours does to it, and clips of old beside clips of new.
 
 Arrays go to media/, as those of `trainers.media`, and the report draws them. What cannot be made is left out, with a line that says why.
 """
@@ -33,9 +33,11 @@ CHANGES, CLIPS = "changes.npz", "clips.npz"
 LOOKS = ("camera", "light", "texture", "background")
 POSES = 128
 """Pairs of frames from which a change is measured."""
-FRAMES = 256
-"""Frames of either source, offline and online."""
-EPISODES = 32
+COUNT = 384
+"""Clips of either source, offline and online."""
+SPAN, EVERY = 16, 2
+"""Rows that a clip takes, where windows of training are as long, and how many of them make one encoded frame."""
+EPISODES = 48
 """Files of videos that are opened for them, at most: videos may be many."""
 
 
@@ -47,7 +49,7 @@ def closeups(folder: Path, encoder: torch.nn.Module, replay: Replay | None = Non
         return  # an embedding that is no code has no dimensions to look at
     made = {CHANGES: ("what a change of colours does to the code", lambda: changes(folder, head, encoder))}
     if taught:
-        made[CLIPS] = ("the map of offline and online frames", lambda: clips(folder, head, encoder, replay, videos))
+        made[CLIPS] = ("the map of offline and online clips", lambda: clips(folder, head, encoder, replay, videos))
     for name, (what, make) in made.items():
         try:
             save_arrays(folder / "media" / name, make())
@@ -119,26 +121,30 @@ def _drawn(world: FactorWorld, values: Array) -> Array:
     return np.stack(frames)
 
 
-# ---- old frames beside new ones
+# ---- old clips beside new ones
 
 
 def clips(folder: Path, head: dict[str, Any], encoder: torch.nn.Module, replay: Replay | None, videos: Path | None) -> dict[str, Any]:
-    """Codes of frames of the teacher's videos and of as many of the run's own replay, by the teacher and by the student.
+    """Codes of clips of the teacher's videos and of as many of the run's own replay, by the teacher and by the student.
 
-    teacher (2N, D), student (2N, E) code means, online (2N,) bool, and images of some of them. DiswmError where teacher, videos or replay
-    are gone.
+    teacher (2N, T, D), student (2N, T, E) code means of T frames a clip, online (2N,) bool; rows, from a clip's first frame to its last.
+    DiswmError where teacher, videos or replay are gone.
     """
     rng = generator(head["config"]["seed"], "media")
     whose = local(str(head["config"]["teacher"]))
-    old = frames_of(_videos(whose) if videos is None else [videos], whose.parent / "cache", FRAMES, rng)
+    learned = head["config"].get("train", {}), read_config(whose)["config"].get("pretrain", {})
+    span = min(SPAN, *(found.get("length", SPAN) for found in learned))  # each found windows as long to learn from
+    old = clips_of(_videos(whose) if videos is None else [videos], whose.parent / "cache", COUNT, span, rng)
     with contextlib.nullcontext(replay) if replay is not None else replay_of(folder) as held:
-        new = held.sample(rng, len(old), 1)["image"][:, 0]
+        new = held.sample(rng, len(old), span)["image"][:, ::EVERY]
     image = np.concatenate([old, new])
+    frames = image.reshape(-1, *image.shape[2:])
     device = next(encoder.parameters()).device
     return {
-        "teacher": codes_of(load_encoder(whose, str(device)), image),
-        "student": codes_of(encoder, image),
+        "teacher": codes_of(load_encoder(whose, str(device)), frames).reshape(*image.shape[:2], -1),
+        "student": codes_of(encoder, frames).reshape(*image.shape[:2], -1),
         "online": np.arange(len(image)) >= len(old),
+        "rows": np.array(span),
     }
 
 
@@ -153,8 +159,8 @@ def _videos(teacher: Path) -> list[Path]:
     return there
 
 
-def frames_of(folders: Sequence[Path], cache: Path, count: int, rng: np.random.Generator) -> Array:
-    """``count`` frames (N, H, W, C) of videos, as many from each of some files. DiswmError where none can be read."""
+def clips_of(folders: Sequence[Path], cache: Path, count: int, span: int, rng: np.random.Generator) -> Array:
+    """``count`` clips (N, T, H, W, C) of ``span`` rows of videos, as many from each of some files. DiswmError where there are none."""
     files = [file for folder in folders for file in list_episodes(video_folder(folder, cache if cache.is_dir() else None))]
     chosen = [files[i] for i in rng.permutation(len(files))[:EPISODES]]
     found: list[Array] = []
@@ -163,9 +169,11 @@ def frames_of(folders: Sequence[Path], cache: Path, count: int, rng: np.random.G
             image = load_episode(file, keys=["image"])["image"]
         except DiswmError:
             continue  # training has told of damaged files
-        found.append(image[np.sort(rng.integers(len(image), size=-(-count // len(chosen))))])
+        if len(image) >= span:
+            starts = np.sort(rng.integers(len(image) - span + 1, size=-(-count // len(chosen))))
+            found.append(image[starts[:, None] + np.arange(0, span, EVERY)])
     if not found:
-        raise DiswmError(f"{folders[0]}: none of its {len(files)} episodes can be read.")
+        raise DiswmError(f"{folders[0]}: none of its {len(files)} episodes can be read and has {span} frames or more.")
     return np.concatenate(found)[:count]
 
 

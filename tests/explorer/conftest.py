@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from diswm.explorer.bundle import bundle
 from diswm.hub import WEIGHTS
 from diswm.trainers.checkpoint import save_networks
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))  # the browser, which a benchmark needs as well
 pytest.importorskip("onnxscript", reason="needs the extra 'export'")
 
 

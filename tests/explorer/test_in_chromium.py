@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,7 +118,9 @@ def test_a_slider_moves_its_dimension_by_keyboard_and_the_picture_follows(browse
     np.testing.assert_array_equal(code(browser), start)
 
 
-def test_frames_are_chosen_by_arrow_keys_and_images_of_ones_own_are_taken(browser: chromium.Chromium, pages: dict[str, Path]) -> None:
+def test_frames_are_chosen_by_arrow_keys_and_images_of_ones_own_are_taken(
+    browser: chromium.Chromium, pages: dict[str, Path], bundles: list[dict[str, Any]]
+) -> None:
     browser.show(pages["one"])
     first, shown = code(browser), pixels(browser, which="real")
     browser.js("document.querySelector('#strip input').focus()")
@@ -125,18 +128,62 @@ def test_frames_are_chosen_by_arrow_keys_and_images_of_ones_own_are_taken(browse
     settled(browser, "document.querySelectorAll('#strip input')[1].checked")
     settled(browser, f"JSON.stringify(Array.from(explorer.panels[0].code)) !== {json.dumps(json.dumps(first.tolist()))}")
     assert distance(pixels(browser, which="real"), shown) > 2
+    assert browser.js("document.querySelector('#origin').textContent").startswith(
+        f"Shown: {bundles[0]['origins'][1]} of agent, from 16 episodes"
+    )
+    assert browser.js("document.querySelector('.from').textContent") == bundles[0]["origins"][1]
     wide = np.zeros((100, 180, 3), np.uint8)
     wide[:, 40:140] = (200, 40, 90)  # the middle square, which alone is to be seen
+    drop(browser, "mine.png", wide)
+    settled(browser, "explorer.panels[0].real.getImageData(32, 32, 1, 1).data[0] === 200")
+    assert distance(pixels(browser, which="real"), np.broadcast_to(np.array([200, 40, 90]), (64, 64, 3))) <= 5  # smoothed at the edges
+    said = browser.js("document.querySelector('#origin').textContent")
+    assert said == "Shown: your image mine.png, the middle square of its 180 × 100 pixels."
+
+
+def drop(browser: chromium.Chromium, name: str, image: Array, kind: str = "image/png") -> None:
+    """As if the user dropped it."""
     file = io.BytesIO()
-    Image.fromarray(wide).save(file, "PNG")
+    Image.fromarray(image).save(file, "PNG")
     bytes_ = ",".join(map(str, file.getvalue()))
     browser.js(f"""(() => {{
       const data = new DataTransfer();
-      data.items.add(new File([new Uint8Array([{bytes_}])], 'mine.png', {{ type: 'image/png' }}));
+      data.items.add(new File([new Uint8Array([{bytes_}])], '{name}', {{ type: '{kind}' }}));
       document.dispatchEvent(new DragEvent('drop', {{ dataTransfer: data, cancelable: true, bubbles: true }}));
     }})()""")
-    settled(browser, "explorer.panels[0].real.getImageData(32, 32, 1, 1).data[0] === 200")
-    assert distance(pixels(browser, which="real"), np.broadcast_to(np.array([200, 40, 90]), (64, 64, 3))) <= 5  # smoothed at the edges
+
+
+def test_what_one_can_see_through_is_white_to_the_networks_as_well(browser: chromium.Chromium, pages: dict[str, Path]) -> None:
+    browser.show(pages["one"])
+    clear = np.zeros((64, 64, 4), np.uint8)
+    clear[32:] = (0, 0, 0, 255)
+    drop(browser, "clear.png", clear)
+    settled(browser, "document.querySelector('.from').textContent === 'clear.png'")
+    shown = browser.js("Array.from(explorer.panels[0].real.getImageData(0, 0, 64, 64).data)")
+    assert np.array(shown).reshape(64, 64, 4)[[10, 50], 10].tolist() == [[255, 255, 255, 255], [0, 0, 0, 255]]
+
+
+def test_a_file_that_is_no_image_leaves_all_as_it_was(browser: chromium.Chromium, pages: dict[str, Path]) -> None:
+    browser.show(pages["one"])
+    before, frames = code(browser), browser.js("document.querySelectorAll('#strip input').length")
+    for name, kind, told in (("notes.txt", "text/plain", "is no image."), ("torn.png", "image/png", "cannot be read as an image.")):
+        browser.js(f"""(() => {{
+          const data = new DataTransfer();
+          data.items.add(new File(['words'], '{name}', {{ type: '{kind}' }}));
+          document.dispatchEvent(new DragEvent('drop', {{ dataTransfer: data, cancelable: true, bubbles: true }}));
+        }})()""")
+        settled(browser, f"document.querySelector('#status').textContent === '{name} {told}'")
+    np.testing.assert_array_equal(code(browser), before)
+    assert browser.js("document.querySelectorAll('#strip input').length") == frames
+    assert browser.js("explorer.failed()") is False
+
+
+def test_the_page_tells_how_long_a_picture_takes(browser: chromium.Chromium, pages: dict[str, Path]) -> None:
+    browser.show(pages["one"])
+    browser.js("document.querySelector('.play').click()")
+    settled(browser, "document.querySelector('.time').textContent")
+    browser.js("document.querySelector('.play').click()")
+    assert re.fullmatch(r"\d+\.\d ms", browser.js("document.querySelector('.time').textContent"))
 
 
 EARLY = """<script>new MutationObserver((_, own) => {
@@ -217,7 +264,28 @@ def test_a_page_that_cannot_run_says_so(shared: chromium.Chromium, bundles: list
 def test_it_fits_a_phone_and_the_dark(name: str, browser: chromium.Chromium, pages: dict[str, Path]) -> None:
     browser.show(pages[name], width=360, height=740, dark=True)
     assert browser.js("document.documentElement.scrollWidth") == 360
+    place = browser.js("(({top, bottom, width}) => [top, bottom, width])(document.querySelector('#origin').getBoundingClientRect())")
+    assert 0 < place[0] < place[1] < 740, "where the frame comes from stands on the first screen"
+    assert place[2] > 0
+    assert "16 episodes" in browser.js("document.querySelector('.about').innerText")
     red, green, blue = browser.js("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)")
     assert max(red, green, blue) < 60
     unnamed = "[...document.querySelectorAll('button, input')].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))"
     assert browser.js(f"{unnamed}.length") == 0
+
+
+def test_long_names_fit_a_phone_and_frames_that_both_runs_have_are_offered_once(
+    browser: chromium.Chromium, bundles: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    dims = [{**dim, "quiet": False, "factors": [["colour.self_highlight_default green", -0.5]] * 2} for dim in bundles[0]["dims"]]
+    run = {**bundles[0], "dims": dims}
+    path = tmp_path / "long.html"
+    path.write_text(page.document([run, {**run, "name": "a_run_with_a_name_that_has_no_place_to_break/0"}], read_runtime()))
+    browser.show(path, width=360, height=740)
+    assert browser.js("document.querySelectorAll('#strip input').length") == len(run["frames"])
+    browser.js("document.querySelector('.play').click()")
+    settled(browser, "document.querySelector('.time').textContent")
+    assert browser.js("document.documentElement.scrollWidth") == 360
+    over = "((inner, outer) => inner.getBoundingClientRect().right - outer.getBoundingClientRect().right)"
+    assert browser.js(f"{over}(document.querySelector('.time'), document.querySelector('.drawn'))") <= 1
+    assert browser.js(f"{over}(document.querySelector('.carries span'), document.querySelector('.dim'))") <= 0

@@ -73,11 +73,13 @@ def test_a_run_is_bundled_with_its_frames_and_factors(bundles: list[dict[str, An
     assert agent["title"] == "toy"
     assert teacher["title"] == "videos of toy"
     assert agent["source"] == "16 episodes of toy in which the agent acts, 32 frames each"
+    assert agent["origins"][1] == "episode 1, frame 8"  # 24 of 16 episodes: the second is of the first one again, 7 frames on
+    assert teacher["origins"][1] == "frame 22"  # of 512 every 512 / 24 = 21.3
     assert teacher["source"] == f"512 frames of {videos.name}"
     assert (agent["missing"], teacher["missing"]) == ("", "")
     for run in bundles:
         assert len(run["dims"]) == 4
-        assert 16 <= len(run["frames"]) <= 24
+        assert 16 <= len(run["frames"]) == len(run["origins"]) <= 24
         named = {name for dim in run["dims"] for name, _ in dim["factors"]}
         assert named <= {f"{part} {end}" for part in ("agent", "target") for end in (1, 2)} | {"size"} | {
             f"colour.{part} {end}" for part in ("background", "agent", "target") for end in ("red", "green", "blue")
@@ -99,6 +101,14 @@ def test_frames_without_factors_where_the_data_is_gone(teacher: Path, videos: Pa
     shutil.rmtree(tmp_path / "run" / "media")
     with pytest.raises(DiswmError, match="gone"):
         gather(tmp_path / "run", learner, None)
+
+
+def test_runs_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
+    assert page.names_of([Path("a/walker")]) == ["walker"]
+    assert page.names_of([Path("a/walker"), Path("b/teacher")]) == ["walker", "teacher"]
+    assert page.names_of([Path("a/b/walker"), Path("c/b/walker")]) == ["a/b/walker", "c/b/walker"]
+    assert page.names_of([Path("runs/diswm/0"), Path("runs/diswm/1")]) == ["diswm/0", "diswm/1"], "a seed alone is no name"
+    assert len(page.names_of([Path("a/walker"), Path("a/walker")])) == 2
 
 
 @pytest.mark.parametrize(("count", "group"), [(512, 1), (512, 32), (5, 1), (30, 5), (7, 7)])

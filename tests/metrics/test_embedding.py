@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diswm.metrics.embedding import same_source, tsne
+from diswm.metrics.embedding import clip_points, same_source, tsne
 
 SIDES = np.arange(60) >= 30
 
@@ -29,6 +29,21 @@ def test_sources_that_are_alike_share_their_neighbours() -> None:
 def test_four_points_by_hand() -> None:
     # On a line, the nearest of 0 is 1.2 (its own source), of 1.2 it is 2 (not), of 2 it is 1.2 (not), of 9 it is 2 (its own).
     assert same_source(np.array([[0.0], [1.2], [2.0], [9.0]]), np.array([False, False, True, True]), neighbours=1) == 0.5
+
+
+def test_a_clip_is_a_point_by_hand_wherever_its_motion_begins() -> None:
+    # Dimension 0: 1, 3 has mean 2 and deviation 1; dimension 1: 5, 5 has 5 and 0. The second clip is the first from its end.
+    clips = np.array([[[1.0, 5.0], [3.0, 5.0]], [[3.0, 5.0], [1.0, 5.0]]])
+    assert clip_points(clips).tolist() == [[2, 5, 1, 0]] * 2
+    with pytest.raises(ValueError, match=r"\(clips, frames, dimensions\), got shape \(2, 3\)"):
+        clip_points(np.zeros((2, 3)))
+
+
+def test_clips_with_the_same_mean_are_apart_where_they_move_otherwise() -> None:
+    rng = np.random.default_rng(0)
+    clips = rng.normal(size=(60, 8, 3)) * np.where(SIDES, 5.0, 0.1)[:, None, None]
+    clips -= clips.mean(1, keepdims=True)
+    assert same_source(clip_points(clips), SIDES) == 1.0
 
 
 def test_a_map_is_the_same_for_the_same_seed_and_keeps_sources_apart() -> None:

@@ -7,13 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fakerun import SET1, fake_run, write_prediction, write_traversal
 from fakestudy import BUDGET, fake_study, fake_trial
 from test_page import read
+from test_pictures_of_codes import write_changes, write_clips
 
 from diswm.contract import DiswmError
-from diswm.report import write_report
+from diswm.report import effects, maps, write_report
 
 ONLY_TABLES = {"table_cost.csv", "table_runs.csv"}
 
@@ -42,6 +44,24 @@ def _quick(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
+
+
+def test_what_changes_do_and_maps_of_clips_stand_beside_each_other(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    root = fake_study(tmp_path / "study")
+    media = root / "walker_walk" / "diswm" / "1" / "media"  # the first run that has some stands for its group
+    media.mkdir()
+    write_changes(media / effects.FILE)
+    write_clips(media / maps.FILE)
+    text = read(write_report(root, out=tmp_path / "both.html", title="Two words")).text
+    assert text.count("diswm, seed 1") == 2
+    assert "Same source: of the 10 nearest codes" in text
+    assert "What a change does: of the variance of each dimension" in text
+    assert "again with diswm report " in text
+    assert f"--out {tmp_path / 'both.html'} --title 'Two words'" in text
+    still = {code: np.zeros((40, 5, 3)) for code in maps.CODES}
+    np.savez(media / maps.FILE, **still, online=np.arange(40) >= 20, rows=10)
+    assert "Same source" not in read(write_report(root)).text, "codes that do not vary have no map"
 
 
 def numbers(row: dict[str, str], *keys: str) -> list[float]:
@@ -77,7 +97,7 @@ def test_differences_are_taken_seed_by_seed(drawn: Path) -> None:
     assert numbers(three, "pairs", "seen", "seen_low", "seen_high", "area") == [3, -100, -100, -100, -50]
     assert three["verdict_in_area"] == "lower"
     (two,) = rows(drawn.parent / "figures" / "table_differences_walker_walk.csv")
-    assert (two["pairs"], two["verdict_in_area"]) == ("2", "fewer than 3 seeds: nothing")
+    assert (two["pairs"], two["verdict_in_area"]) == ("2", "fewer than 3 pairs: no verdict")
     text = read(drawn).text
     assert "cheetah_run: dreamerv2 is below diswm in area under the curve by 50.0 (95% interval −50.0 to −50.0, 3\xa0pairs)" in text
     assert "walker_walk: dreamerv2 is" not in text

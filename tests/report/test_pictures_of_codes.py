@@ -24,8 +24,8 @@ def write_changes(path: Path, share: np.ndarray | None = None) -> None:
 def write_clips(path: Path) -> None:
     rng = np.random.default_rng(0)
     online = np.arange(40) >= 20
-    apart = rng.normal(size=(40, 3)) + 50 * online[:, None]
-    np.savez(path, teacher=apart, student=rng.normal(size=(40, 4)), online=online)
+    apart = rng.normal(size=(40, 5, 3)) + 50 * online[:, None, None]
+    np.savez(path, teacher=apart, student=rng.normal(size=(40, 5, 4)), online=online, rows=np.array(10))
 
 
 def test_a_change_is_a_column_and_the_most_used_dimension_comes_first(run: Path) -> None:
@@ -74,11 +74,19 @@ def test_the_map_tells_sources_apart_in_the_code_itself(run: Path) -> None:
     assert media is not None
     drawing = maps.plane(media, 3)
     assert "100% by the teacher’s code" in drawing.caption
+    assert "a clip, 20 of the videos and 20 of the replay: 5 frames spread over 10 steps" in drawing.caption
     assert drawing.numbers is not None
     assert len(drawing.numbers.rows) == 80
     again = maps.plane(media, 3).numbers
     assert again is not None
     assert list(again.rows) == list(drawing.numbers.rows)
+
+
+def test_a_map_of_frames_as_older_runs_have_it_is_told_of(run: Path) -> None:
+    np.savez(run / "media" / maps.FILE, teacher=np.zeros((40, 3)), student=np.zeros((40, 4)), online=np.arange(40) >= 20)
+    loaded = read_run(run)
+    assert maps.clips_media(loaded) is None
+    assert f"it has teacher (40, 3), student (40, 4), online (40,); diswm traverse {run} makes it anew" in loaded.problems[-1]
 
 
 def shown(run: Path) -> str:
@@ -96,12 +104,12 @@ def test_the_map_is_in_the_report_or_why_it_is_not(run: Path, monkeypatch: pytes
     assert 'id="clips"' in shown(run)
     with (run / "figures" / "clips.csv").open() as file:
         assert {row["code"] for row in csv.DictReader(file)} == {"teacher", "student"}
-    np.savez(run / "media" / maps.FILE, teacher=np.zeros((40, 3)), student=np.zeros((40, 4)), online=np.arange(40) >= 20)
-    assert "No map of offline and online frames: the code does not vary" in shown(run)
+    np.savez(run / "media" / maps.FILE, teacher=np.zeros((40, 5, 3)), student=np.zeros((40, 5, 4)), online=np.arange(40) >= 20, rows=10)
+    assert "No map of offline and online clips: the code does not vary" in shown(run)
     (run / "media" / maps.FILE).unlink()
     shutil.rmtree(run.parent / "videos")
     html = shown(run)
-    assert "No map of offline and online frames was recorded: the video folder" in html
+    assert "No map of offline and online clips was recorded: the video folder" in html
     assert "diswm traverse" not in html
     shutil.rmtree(run.parent / "teacher")
     assert "map of offline" not in shown(run), "a run without a teacher has none"

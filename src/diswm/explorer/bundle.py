@@ -19,6 +19,7 @@ from diswm.explorer.carriers import carriers
 from diswm.explorer.frames import Frames, gather
 from diswm.model.dists import standard_kl
 from diswm.model.encoder import Code
+from diswm.model.world import WorldModel
 from diswm.portable.graphs import Graph, graphs, picture, write_graph
 from diswm.report.strips import QUIET
 from diswm.report.summary import summarise
@@ -36,19 +37,28 @@ def bundle(folder: Path, videos: Path | None) -> dict[str, Any]:
     if not world.encoder.noise_size:
         raise DiswmError(f"{folder}: its encoder has no Gaussian code to play with. diswm, paper, no_distill and no_disentangle have one.")
     frames = gather(folder, learner, videos)
-    code = world.encode(torch.from_numpy(np.ascontiguousarray(frames.image)))
     summary = summarise(folder)
     agent = head["kind"] == "train"
     return {
         "name": folder.resolve().name,
         "title": summary["task"] if agent else f"videos of {summary['source']}",
         "route": f"{summary['method']}, {'an agent' if agent else 'pretrained on videos'}",
+        **networks_and_frames(world, frames, generator(head["config"]["seed"], "media")),
+    }
+
+
+def networks_and_frames(world: WorldModel, frames: Frames, rng: np.random.Generator) -> dict[str, Any]:
+    """The part of it that does not depend on a run's folder."""
+    code = world.encode(torch.from_numpy(np.ascontiguousarray(frames.image)))
+    rows = chosen(len(frames.image), frames.group)
+    return {
         "source": frames.source,
         "missing": frames.missing,
-        "dims": _dimensions(code, frames, generator(head["config"]["seed"], "media")),
+        "dims": _dimensions(code, frames, rng),
         "encoder": _graph(graphs(world, None)["encoder"], world),
         "picture": _graph(picture(world), world),
-        "frames": [png(frames.image[row]) for row in chosen(len(frames.image), frames.group)],
+        "frames": [png(frames.image[row]) for row in rows],
+        "origins": [frames.origin(row) for row in rows],
     }
 
 

@@ -30,6 +30,13 @@ class Frames(NamedTuple):
     group: int
     source: str  # where they come from, in words
     missing: str  # why there are no factors, in words; empty where there are
+    unit: str = "frame"  # what a group is
+
+    def origin(self, row: int) -> str:
+        """Where one of them comes from, in words."""
+        if self.group == 1:
+            return f"{self.unit} {row + 1}"
+        return f"{self.unit} {row // self.group + 1}, frame {row % self.group + 1}"
 
 
 def gather(folder: Path, learner: WorldLearner, videos: Path | None) -> Frames:
@@ -78,7 +85,7 @@ def of_agent(config: TrainRun, agent: Dreamer, episodes: int = EPISODES, steps: 
         env.close()
     length = min(len(episode["image"]) for episode in seen)
     rows = {name: np.concatenate([episode[name][:length] for episode in seen]) for name in seen[0]}
-    return _frames(rows, length, f"{episodes} episodes of {config.env.task} in which the agent acts, {length} frames each")
+    return _frames(rows, length, f"{episodes} episodes of {config.env.task} in which the agent acts, {length} frames each", "episode")
 
 
 def kept(folder: Path, why: Exception) -> Frames:
@@ -89,9 +96,9 @@ def kept(folder: Path, why: Exception) -> Frames:
     except (OSError, ValueError, KeyError):
         raise why from None
     source = f"{image.shape[0]} clips that the run kept"
-    return Frames(image.reshape(-1, *image.shape[2:]), {}, image.shape[1], source, f"the run's own data cannot be reached: {why}")
+    return Frames(image.reshape(-1, *image.shape[2:]), {}, image.shape[1], source, f"the run's own data cannot be reached: {why}", "clip")
 
 
-def _frames(rows: dict[str, Array], group: int, source: str) -> Frames:
+def _frames(rows: dict[str, Array], group: int, source: str, unit: str = "frame") -> Frames:
     factors = {name.removeprefix(FACTOR_PREFIX): value for name, value in rows.items() if name.startswith(FACTOR_PREFIX)}
-    return Frames(rows["image"], factors, group, source, "" if factors else "these frames have no factor labels")
+    return Frames(rows["image"], factors, group, source, "" if factors else "these frames have no factor labels", unit)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import webbrowser
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def explore(
     require_exporter()
     runtime = read_runtime()
     folders = [Path(run), *([Path(other)] if other else [])]
-    runs = [bundle(folder, videos) for folder in folders]
+    runs = [bundle(folder, videos) | {"name": name} for folder, name in zip(folders, names_of(folders), strict=True)]
     page = _target(folders[0], out)
     data = document(runs, runtime).encode()
     write_atomically(page, lambda file: file.write(data), need=len(data), advice=_ADVICE)
@@ -51,6 +52,16 @@ def _target(folder: Path, out: Path | None) -> Path:
     if out is None:
         return folder / "explore.html"
     return out if out.suffix.lower() in (".html", ".htm") else out / "explore.html"
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """The names of runs: as much of the ends of their paths as tells them apart, and what a number is the seed of."""
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-depth:]) for each in parts]
+        if len(set(names)) == len(names) and not any(name.isdigit() for name in names):
+            break
+    return names
 
 
 def _has_screen() -> bool:

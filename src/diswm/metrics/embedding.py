@@ -1,4 +1,4 @@
-"""Codes of two sources in the plane, and how far the sources are apart in the code itself."""
+"""Codes and clips of two sources in the plane, and how far the sources are apart in the code itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ import numpy as np
 Array: TypeAlias = np.ndarray[Any, Any]
 
 ITERATIONS = 500
-"""Bounds the time: about a second of one core for 512 points."""
+"""Bounds the time: 1.2 seconds of one core for 768 points of 40 dimensions."""
 PERPLEXITY = 30.0
 NEIGHBOURS = 10
 _WIDE = 50  # dimensions beyond which principal components stand for the code, as is usual
+
+
+def clip_points(codes: Any) -> Array:
+    """Clips as points (N, 2E): mean and standard deviation over time of each dimension of their codes (N, T, E).
+
+    The square of the distance of two points is that of the 2-Wasserstein distance between Gaussians with these moments, each dimension
+    for itself: clips are near where alike codes come in them, whatever moment of a gait they begin at. ValueError for other shapes.
+    """
+    codes = np.asarray(codes, np.float64)
+    if codes.ndim != 3 or not codes.shape[1]:
+        raise ValueError(f"codes of clips must be (clips, frames, dimensions), got shape {codes.shape}")
+    return np.concatenate([codes.mean(1), codes.std(1)], 1)
 
 
 def tsne(codes: Any, seed: int) -> Array:

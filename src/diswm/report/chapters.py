@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from diswm.metrics.embedding import NEIGHBOURS
 from diswm.report import anchors, charts, panels, readable, tables, tally, words
 from diswm.report.canvas import Drawing, variable
 from diswm.report.sections import missing
@@ -186,7 +187,7 @@ def overall(writer: Writer) -> str:
 
 
 def pictures(writer: Writer) -> str:
-    """Predictions, their scores, and traversals; empty where no run kept any."""
+    """Predictions, their scores, traversals, what changes do to codes, and maps of clips; empty where no run kept any."""
 
     def one(task: str, groups: Groups) -> str:
         name, html = slug(task), ""
@@ -196,11 +197,29 @@ def pictures(writer: Writer) -> str:
         if codes := panels.traversals(groups, f"traversal_{name}"):
             html += (
                 '<p class="lead">The code, one dimension a row, most used first: its KL in nats, and how far it moves the picture, in grey '
-                f"levels of 255.</p>{writer.side(codes)}"
+                f"levels of 255. Columns: standard deviations of what all frames have.</p>{writer.side(codes)}"
             )
-        return html
+        if changes := panels.changes(groups, f"changes_{name}"):
+            html += (
+                '<p class="lead">What a change does: of the variance of each dimension (with its KL in nats) the share that comes of each '
+                f"group of factors, drawn anew while all others stay.</p>{writer.side(changes)}"
+            )
+        return html + _clips(writer, groups, f"clips_{name}")
 
     return writer.by_task(one)
+
+
+def _clips(writer: Writer, groups: Groups, name: str) -> str:
+    try:
+        found = panels.clips(groups, name)
+    except ImportError as error:
+        return missing(f"No maps of offline and online clips: {error}")
+    lead = (
+        "Clips of the teacher’s videos and of the agent’s replay, placed by t-SNE of the mean and the standard deviation of their codes. "
+        f"Same source: of the {NEIGHBOURS} nearest codes the share that is of a clip’s own source, about half where a code cannot tell "
+        "them apart."
+    )
+    return f'<p class="lead">{lead}</p>{writer.side(found)}' if found else ""
 
 
 def robustness(writer: Writer) -> str:

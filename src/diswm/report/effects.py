@@ -74,7 +74,8 @@ def effect(media: dict[str, Array], name: str = "changes") -> Drawing:
     return Drawing(
         name,
         "Each column draws some factors of a frame anew and leaves all others as they were, as the frames on top show. A cell is the "
-        "share of the dimension’s variance, its noise included, that comes of it "
+        "share of the dimension’s variance, its noise included, that comes of it; beside its number stands its KL over these frames, whose "
+        "poses are drawn at random and not played "
         f"(mean over {words.plural(int(media['poses']), 'pair')} of frames). Look for rows with one strong cell, and for dimensions that "
         "tell colours and leave the pose alone. What works together counts in every column that it takes part in, so that a row may sum "
         "to over 1.",

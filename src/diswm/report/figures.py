@@ -141,7 +141,8 @@ def losses(run: Run, name: str = "losses") -> Drawing | None:
     return _panels(
         name,
         series,
-        "Line: mean; band: smallest and largest value nearby; a log scale where a term spans more than a factor of 30. "
+        "Blue: terms of the loss, means over frames before their weights (total: with them); green: what else was watched. Line: mean; "
+        "band: smallest and largest value nearby; a log scale where a term spans more than a factor of 30. "
         f"Look for terms that still fall at the end, and for a KL (dyn, rep, beta) stuck at zero or at its floor.{more}",
         "Training curves over updates",
     )
@@ -173,7 +174,7 @@ def _panels(name: str, series: dict[str, Array], caption: str, alt: str) -> Draw
         for place, (key, points) in enumerate(series.items()):
             axes = plain(figure.add_subplot(lines, columns, place + 1))
             _loss_panel(axes, key, points, SEEN if key.startswith("loss/") else KEPT)
-            if place < columns * (lines - 1):
+            if place + columns < len(series):  # another one stands below
                 axes.set_xticklabels([])
         figure.supxlabel("updates", color=MUTED, fontsize=9.5)
         return figure

@@ -48,8 +48,9 @@ def write_report(
     folder = paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.absolute() for path in paths]))
     page = shell.target(folder, out)
     study = make_study(found, problems, baseline)
+    options = {"--baseline": baseline, "--out": out, "--title": title}
     try:
-        comparison.write(study, page, title, [*map(str, paths), *(["--baseline", baseline] if baseline else [])])
+        comparison.write(study, page, title, [*map(str, paths), *(str(part) for pair in options.items() if pair[1] for part in pair)])
     except OSError as error:
         raise shell.unwritable(page, error) from error
     return page

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from diswm.contract import Array, DiswmError
 from diswm.metrics.video import psnr, ssim
-from diswm.report import robustness, strips, words
+from diswm.report import effects, maps, robustness, strips, words
 from diswm.report.canvas import INK, NARROW, WIDE, Drawing, new_figure, plain
 from diswm.report.charts import Groups, Look, legend
 from diswm.report.reading import Row, Run
@@ -31,6 +31,21 @@ def predictions(groups: Groups, name: str) -> list[Drawing]:
 def traversals(groups: Groups, name: str) -> list[Drawing]:
     """The traversal of the first run of each group that kept one: the most used dimensions."""
     return _firsts(groups, strips.traversal_media, lambda media, place: strips.traversal_grid(media, f"{name}_{place}", DIMS))
+
+
+def changes(groups: Groups, name: str) -> list[Drawing]:
+    """What a change of colours does to the code of the first run of each group that kept it."""
+    return _firsts(groups, effects.effect_media, lambda media, place: effects.effect(media, f"{name}_{place}"))
+
+
+def clips(groups: Groups, name: str) -> list[Drawing]:
+    """The map of offline and online clips of the first run of each group that kept one that varies. ImportError without scikit-learn."""
+
+    def kept(run: Run) -> Media | None:
+        media = maps.clips_media(run)
+        return media if media and all(np.ptp(media[code], axis=(0, 1)).any() for code in maps.CODES) else None
+
+    return _firsts(groups, kept, lambda media, place: maps.plane(media, 0, f"{name}_{place}"))
 
 
 def _firsts(groups: Groups, kept: Callable[[Run], Media | None], draw: Callable[[Media, int], Drawing]) -> list[Drawing]:

@@ -153,15 +153,15 @@ def videos(run: Run, teacher: Run | None, folders: list[Path], reason: str, fold
 
 
 def _map(run: Run, folders: list[Path], reason: str, folder: Path) -> str:
-    """Offline and online frames as the teacher and the student see them."""
+    """Offline and online clips as the teacher and the student see them."""
     media = maps.clips_media(run)
     if media is None:
         why = "" if folders else f": {reason}"
-        return missing(f"No map of offline and online frames was recorded{why}", f"diswm traverse {run.path}" if folders else "")
+        return missing(f"No map of offline and online clips was recorded{why}", f"diswm traverse {run.path}" if folders else "")
     try:
         return publish(maps.plane(media, int(run.setting("seed", 0) or 0)), folder)
     except (ValueError, ImportError) as error:
-        return missing(f"No map of offline and online frames: {error}")
+        return missing(f"No map of offline and online clips: {error}")
 
 
 def training(run: Run, teacher: Run | None, folder: Path) -> str:

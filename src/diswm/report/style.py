@@ -64,17 +64,23 @@ figcaption { margin-top: 12px; padding-top: 10px; border-top: 1px solid var(--gr
 .clip figcaption { border-top: 0; padding: 0; margin: 0; }
 .columns { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; color: var(--muted); font-size: .84rem;
   margin-bottom: 4px; }
-.scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--grid); border-radius: 12px; box-shadow: var(--shadow);
-  margin: 14px 0; }
+.scroll { overflow-x: auto; border: 1px solid var(--grid); border-radius: 12px; box-shadow: var(--shadow);
+  margin: 14px 0;
+  /* shade at an edge that hides more: the covers move with the table, the shades stay */
+  --shade: color-mix(in srgb, var(--raw) 55%, transparent);
+  background: linear-gradient(to right, var(--card) 35%, transparent) left / 42px 100% no-repeat local,
+    linear-gradient(to left, var(--card) 35%, transparent) right / 42px 100% no-repeat local,
+    linear-gradient(to right, var(--shade), transparent) left / 13px 100% no-repeat scroll,
+    linear-gradient(to left, var(--shade), transparent) right / 13px 100% no-repeat scroll, var(--card); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
 caption { text-align: left; padding: 14px 18px 4px; color: var(--muted); font-size: .9rem; }
 th, td { padding: 10px 18px; text-align: left; border-top: 1px solid var(--grid); vertical-align: top; }
-thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .86rem; } th[scope=row] { font-weight: 600; }
+thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .91em; } th[scope=row] { font-weight: 600; }
 .facts tr:first-child > * { border-top: 0; } .facts th { width: 38%; }
 td.num, th.num { text-align: right; white-space: nowrap; }
-td.list { color: var(--muted); font-size: .86rem; min-width: 16ch; }
+td.list { color: var(--muted); font-size: .91em; min-width: 16ch; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; background: var(--tone); margin-right: .55em; }
-td small, th small { display: block; color: var(--muted); font-size: .82rem; font-weight: 400; white-space: nowrap; }
+td small, th small { display: block; color: var(--muted); font-size: .87em; font-weight: 400; white-space: nowrap; }
 .open { color: var(--unseen); } .open b { font-weight: 620; }
 .tag { display: inline-grid; grid-template-columns: 1.3em auto; min-width: 9ch; }
 .dense table { font-size: .88rem; } .dense th, .dense td { padding: 8px 12px; }
@@ -93,7 +99,8 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
   .headline { grid-template-columns: repeat(2, 1fr); gap: 10px; } .headline > div { grid-column: span 1; padding: 12px; }
   figure { padding: 12px; } svg.wide { display: none !important; } svg.narrow { display: block !important; }
   .clip { grid-template-columns: 1fr; } .films { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
-  th, td { padding: 9px 12px; } th[scope=row], td:not(.num) { min-width: 12ch; } caption { max-width: calc(100vw - 54px); }
+  th, td { padding: 9px 12px; } th[scope=row], td:not(.num) { min-width: 12ch; }
+  td.list { min-width: 34ch; } caption { max-width: calc(100vw - 54px); }
   .headline > div:last-child:nth-child(odd) { grid-column: span 2; }
 }
 @page { margin: 14mm 12mm; }
@@ -102,10 +109,12 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
     --seen: #0072b2; --unseen: #d55e00; --random: #757b85; --open: #b8548f; --kept: #00805e; --raw: #98a2b3;
     --amber: #a87b00; --violet: #6a4fb3; --brown: #7a4a21; }
   nav { display: none; } body { font-size: 11pt; } section { padding-top: 22px; }
-  figure, .scroll, .headline > div, .verdict, tr { break-inside: avoid; } h2, h3, .lead:not(.after), summary { break-after: avoid; }
+  figure, .scroll, .headline > div, .verdict, .lead, tr { break-inside: avoid; }
+  .dot { print-color-adjust: exact; } figure svg { max-height: 170mm; } figcaption { font-size: 9.5pt; }
+  h2, h3, .lead:not(.after), summary { break-after: avoid; }
   svg.wide { display: block !important; } svg.narrow { display: none !important; }
   pre { font-size: 7pt; columns: 3; line-height: 1.35; } .side { grid-template-columns: 1fr 1fr; }
-  .scroll { overflow: visible; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
+  .scroll { overflow: visible; background: none; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
   th, td { padding: 5pt 6pt; } .dense th, .dense td { padding: 4pt; }
   details::details-content { content-visibility: visible; height: auto; }
 }

@@ -15,10 +15,11 @@ import numpy as np
 from diswm.contract import Array
 from diswm.metrics.scores import Interval, area_under_curve, bootstrap_interval, interpolate_curve
 from diswm.report.reading import Run
+from diswm.report.words import MISSING, plural
 
 LEAST = 3
 """Seeds below which a difference is no result."""
-NOTHING = f"fewer than {LEAST} seeds: nothing"
+NOTHING = f"fewer than {LEAST} pairs: no verdict"
 
 
 @dataclasses.dataclass
@@ -123,6 +124,7 @@ def machines(trials: Iterable[Trial]) -> list[str]:
     """The machines that the runs name, each once."""
 
     def said(cost: dict[str, Any]) -> str:
-        return f"{cost.get('machine')}, {cost.get('device')}, {cost.get('threads')} thread(s), torch {cost.get('torch')}"
+        threads = plural(count, "thread") if isinstance(count := cost.get("threads"), int) else f"{MISSING} threads"
+        return f"{cost.get('machine')}, {cost.get('device')}, {threads}, torch {cost.get('torch')}"
 
     return sorted({said(trial.run.cost) for trial in trials if trial.run.cost})

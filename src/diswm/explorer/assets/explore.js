@@ -53,10 +53,11 @@ class Panel {
     this.sliders = [];
     this.sweeping = new Map(); // dimension -> when its sweep began
     this.dirty = true;
+    this.times = []; // milliseconds of the pictures since they were last told of
     [this.real, this.drawn] = [".real", ".drawn"].map((name) => find(name, element).getContext("2d", { willReadFrequently: true }));
     find(".name", element).textContent = run.name;
     const also = run.missing ? ` No factors are named, as ${run.missing}.` : "";
-    find(".about", element).textContent = `${run.dims.length} numbers; ${run.source}.${also}`;
+    find(".about", element).textContent = `${run.dims.length} numbers, those that tell most of a frame first. Measured over ${run.source}.${also}`;
     this.fill(find(".dims", element));
     this.wire();
   }
@@ -85,7 +86,7 @@ class Panel {
     const [label, slider, play] = [find("label", element), find("input", element), find("button", element)];
     slider.id = `run${panels.length}-dim${index}`;
     label.htmlFor = slider.id;
-    label.append(`${index}`, document.createElement("small"));
+    label.append(Object.assign(document.createElement("span"), { textContent: "dim " }), `${index}`, document.createElement("small"));
     label.lastChild.textContent = `${dim.kl.toFixed(dim.kl < 0.1 ? 2 : 1)} nats`;
     label.lastChild.title = "Information about the frame: the divergence of the code from its prior";
     play.setAttribute("aria-label", `Sweep dimension ${index}`);
@@ -173,7 +174,8 @@ class Panel {
     return found.picture.data;
   }
 
-  async begin(frame) {
+  async begin(frame, caption) {
+    find(".from", this.element).textContent = caption;
     this.real.putImageData(frame, 0, 0);
     this.home = await this.encode(frame.data);
     this.set(this.home);
@@ -183,11 +185,6 @@ class Panel {
     this.dirty = false;
     const before = performance.now();
     const rgb = await this.decode(this.code);
-    const after = performance.now();
-    if (this.count && after - (this.told ?? -Infinity) > 250) { // not the first, which takes longer; often enough to read
-      find(".time", this.element).textContent = `${(after - before).toFixed(1)} ms`;
-      this.told = after;
-    }
     const image = new ImageData(SIDE, SIDE);
     for (let i = 0; i < SIDE * SIDE; i++) {
       for (let c = 0; c < 3; c++) image.data[4 * i + c] = rgb[3 * i + c];
@@ -195,6 +192,17 @@ class Panel {
     }
     this.drawn.putImageData(image, 0, 0);
     this.count = (this.count ?? 0) + 1;
+    if (this.count > 1) this.time(performance.now() - before); // the first takes longer
+  }
+
+  // Tell how long pictures take, the median of a quarter of a second: often enough, and slow enough to read.
+  time(milliseconds) {
+    this.times.push(milliseconds);
+    const now = performance.now();
+    if (now - (this.told ?? -Infinity) < 250) return;
+    const sorted = this.times.sort((a, b) => a - b);
+    find(".time", this.element).textContent = `${sorted[sorted.length >> 1].toFixed(1)} ms`;
+    [this.told, this.times] = [now, []];
   }
 }
 
@@ -219,11 +227,13 @@ async function copy(text) {
 
 // ---- frames
 
-// The middle square of an image, as small as the networks take it.
+// The middle square of an image, as small as the networks take it; on white where one can see through it.
 function square(image, width, height) {
   const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const side = Math.min(width, height);
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, SIDE, SIDE);
   context.imageSmoothingQuality = "high";
   context.drawImage(image, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE, SIDE);
   return { canvas, frame: context.getImageData(0, 0, SIDE, SIDE) };
@@ -236,39 +246,53 @@ function later(work) {
   return queue;
 }
 
-function choose(frame) {
-  return later(async () => { for (const panel of panels) await panel.begin(frame); });
+// A frame with a caption, and where it comes from in full.
+function choose(frame, caption, origin) {
+  return later(async () => {
+    find("#origin").textContent = `Shown: ${origin}.`;
+    for (const panel of panels) await panel.begin(frame, caption);
+  });
 }
 
 function thumbnail(picture, name, first = false) {
   const label = document.createElement("label");
   const radio = Object.assign(document.createElement("input"), { type: "radio", name: "frame", disabled: failed });
   radio.setAttribute("aria-label", name);
+  label.title = name;
   label.append(radio, picture);
   find("#strip")[first ? "prepend" : "append"](label);
   return radio;
 }
 
-async function offer(url, name) {
-  const image = Object.assign(new Image(), { src: url, alt: "" });
-  const radio = thumbnail(image, name);
+async function offer(run, index) {
+  const image = Object.assign(new Image(), { src: run.frames[index], alt: "" });
+  const [caption, origin] = [run.origins[index], `${run.origins[index]} of ${run.name}`];
+  const radio = thumbnail(image, origin);
+  if (index === 0 && run !== panels[0].run) radio.parentNode.className = "other"; // a gap between two runs' frames
   await image.decode();
-  radio.addEventListener("change", () => choose(square(image, SIDE, SIDE).frame));
-  return radio;
+  const act = () => choose(square(image, SIDE, SIDE).frame, caption, `${origin}, from ${run.source}`);
+  radio.addEventListener("change", act);
+  return { radio, act };
 }
 
 async function bring(file) {
-  if (!file?.type.startsWith("image/")) return say("That is no image.");
+  if (!file?.type.startsWith("image/")) return say(file ? `${file.name} is no image.` : "That is no image.");
+  say(`Reading ${file.name} …`, false, 60000); // a large one takes seconds
   try {
     const bitmap = await createImageBitmap(file);
-    const { canvas, frame } = square(bitmap, bitmap.width, bitmap.height);
+    const { width, height } = bitmap;
+    const { canvas, frame } = square(bitmap, width, height);
+    bitmap.close(); // a large one takes hundreds of megabytes
+    const origin = `your image ${file.name}, ${width === height ? "" : "the middle square of its "}${width} × ${height} pixels`;
     const radio = thumbnail(canvas, `your image ${file.name}`, true);
-    radio.addEventListener("change", () => choose(frame));
+    const act = () => choose(frame, file.name, origin);
+    radio.addEventListener("change", act);
     radio.checked = true;
     find("#strip").scrollLeft = 0;
-    await choose(frame);
+    await act();
+    say("");
   } catch {
-    say("That image cannot be read.");
+    say(`${file.name} cannot be read as an image.`);
   }
 }
 
@@ -283,6 +307,7 @@ function wire() {
   const link = document.createElement("label");
   link.className = "link";
   link.innerHTML = '<input type="checkbox" id="linked" checked> Move both runs at once';
+  link.title = "A slider moves the dimension of the same number in the other run too";
   find(".bar").insertBefore(link, find(".file"));
 }
 
@@ -312,13 +337,16 @@ async function begin() {
     for (const panel of panels) await panel.load();
   });
   wire();
-  const radios = [];
-  for (const run of runs) for (const [index, url] of run.frames.entries()) radios.push(await offer(url, `frame ${index + 1} of ${run.name}`));
+  const offered = [];
+  const seen = new Set(); // two runs may have frames of the same videos
+  for (const run of runs) {
+    for (const [index, url] of run.frames.entries()) if (!seen.has(url)) { seen.add(url); offered.push(await offer(run, index)); }
+  }
   await loaded;
   if (failed) return;
   if (!find("#strip input:checked")) {
-    radios[0].checked = true;
-    choose(square(radios[0].nextSibling, SIDE, SIDE).frame);
+    offered[0].radio.checked = true;
+    offered[0].act();
   }
   await queue;
   requestAnimationFrame(tick);

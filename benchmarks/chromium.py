@@ -90,7 +90,7 @@ class Chromium:
         elif method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(("file:", "data:", "blob:")):
             self.problems.append(f"asked the network for {params['request']['url']}")
 
-    # ---- what tests do
+    # ---- what one does with a page
 
     def show(self, page: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a page as a file, at this size and colour scheme, and wait until it says that it is ready."""
