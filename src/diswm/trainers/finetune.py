@@ -17,7 +17,7 @@ from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
 from diswm.trainers.ahead import Ahead
 from diswm.trainers.evaluate import Abandoned, Evaluation, Watch
-from diswm.trainers.meter import DIVERGED, Meter
+from diswm.trainers.meter import DIVERGED, Meter, Stall
 from diswm.trainers.probe import Probe
 from diswm.trainers.progress import Bar, Interrupt, console, progress
 from diswm.trainers.rollout import RandomPolicy, Rollout
@@ -99,7 +99,7 @@ class Trainer:
         self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim, agent.discrete)
         self.batches = Ahead(self._batch, generator(seed, "replay"), early=agent.device.type == "cuda", held=lambda: self.replay.added)
         self.acting: PolicyState | None = None
-        self.meter = Meter(config.patience)
+        self.meter, self.stall = Meter(config.patience), Stall()
         self.evaluations = 0
         """Evaluations that are done, of one every ``eval_every`` frames."""
         self.final_frames = -1
@@ -187,6 +187,8 @@ class Trainer:
         if c.updates % self.config.log_every == 0:
             values = self.meter.mean()
             self.run.log("update", **values)
+            if words := self.stall.add(values):
+                console.print(words)
             shown = {"image": "loss/image", "kl": "loss/dyn", "return": "imagined/return"}
             bar.update(c.frames, "  ".join(f"{word} {values[name]:.4g}" for word, name in shown.items() if name in values))
 

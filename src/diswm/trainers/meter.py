@@ -61,5 +61,26 @@ class Meter:
         self._values.update({name: list(values) for name, values in state["values"].items()})
 
 
+class Stall:
+    """Notices an actor that no longer learns: one line of metrics after the other with hardly any gradient (LOG.md has such a run)."""
+
+    NORM, LINES = 1e-3, 5
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def add(self, means: Mapping[str, float]) -> str:
+        """Note a line of metrics. What to tell the user, once a stall; else empty."""
+        small = means.get("actor/grad_norm", self.NORM) < self.NORM
+        self._lines = self._lines + 1 if small else 0
+        if self._lines != self.LINES:
+            return ""
+        return (
+            f"warning: the actor hardly learns: the norm of its gradient was below {self.NORM:g} in the last {self.LINES} lines of metrics."
+            " Either no reward has been met yet, or its actions are stuck at their bounds; then another --seed or a smaller "
+            "--dreamer.actor-lr helps, and going on does not."
+        )
+
+
 def _finite(values: list[torch.Tensor | float]) -> list[float]:
     return [number for value in values if math.isfinite(number := float(value))]
