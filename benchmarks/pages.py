@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from diswm.report.words import plural
 from diswm.trainers.run import machine
 
 
@@ -29,7 +30,7 @@ def opening(name: str, device: str, load: float = 0.0) -> list[str]:
     return [
         f"# {name}",
         f"`{' '.join([f'python benchmarks/{name}.py', *sys.argv[1:]])}`, {datetime.date.today()}, {here['machine']}, {device}, "
-        f"{here['threads']} threads, torch {here['torch']}.{busy}",
+        f"{plural(here['threads'], 'thread')}, torch {here['torch']}.{busy}",
     ]
 
 
