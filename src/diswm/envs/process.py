@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing as mp
 import os
-import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pickle import PicklingError
 from typing import Any, Literal, NamedTuple
 
 from diswm.contract import DiswmError
@@ -63,7 +63,7 @@ class WorkerProcess:
         try:
             with _environment(bounds | {_GL_THREADS: str(self._threads if self._threads > 1 else 0)}):
                 process.start()
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+        except (PicklingError, AttributeError, TypeError) as error:
             here.close()
             raise DiswmError(
                 f"{self.name}: what it is to make cannot be handed to a process ({error}). Give a function of a module, or a "
