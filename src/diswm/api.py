@@ -17,6 +17,7 @@ from diswm.ablations import check_record, check_teacher_record, method_of, teach
 from diswm.agents import Dreamer, WorldLearner
 from diswm.agents.captured import check_graph
 from diswm.build import (
+    check_same_clips,
     check_same_teacher,
     check_same_videos,
     fingerprint,
@@ -142,6 +143,9 @@ def train(config: TrainRun) -> bool:
     teacher = load_teacher(config, device) if chosen.teacher else None
     facts: dict[str, Any] = {"discrete": True} if env.discrete else {}
     facts |= {"teacher": fingerprint(teacher)} if teacher else {}
+    if clips := envs.clip_listings(config.env):
+        check_same_clips(config, clips)
+        facts["clips"] = clips
     if teacher is not None:
         check_same_teacher(config, facts["teacher"])
         if chosen.init:

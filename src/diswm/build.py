@@ -173,6 +173,19 @@ def check_same_teacher(config: TrainRun, found: str) -> None:
         )
 
 
+def check_same_clips(config: TrainRun, found: dict[str, str]) -> None:
+    """DiswmError where the run was begun with other clips in the folders of its backgrounds: their numbers would mean others."""
+    if not (config.out / "config.json").exists():
+        return
+    before = read_config(config.out).get("clips", found)
+    for folder, listing in found.items():
+        if before.get(folder, listing) != listing:
+            raise DiswmError(
+                f"{folder}: its clips are not those that {config.out} was begun with ({before[folder]}, now {listing}). "
+                "Put the old ones back, or choose another folder with --out."
+            )
+
+
 def check_same_videos(config: PretrainRun, found: str, rows: int) -> None:
     """DiswmError where the run was begun on other videos than those of this hash."""
     if last_checkpoint(config.out / "checkpoints") is None:

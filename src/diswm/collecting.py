@@ -104,6 +104,8 @@ def _manifest(config: CollectRun, env: Env) -> dict[str, Any]:
     distraction: dict[str, Any] = dataclasses.asdict(config.env.distract)
     if config.env.distractions:
         distraction["distractions"] = config.env.distractions
+    if clips := envs.clip_listings(config.env):  # with others, the same numbers would show other pictures
+        distraction["clips"] = clips
     if config.env.phases:  # fractions of this budget: with another, the episodes to come would not fit those that are there
         distraction |= {"phases": config.env.phases, "of_frames": config.collect.frames}
     return {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 from PIL import Image
 
+from diswm import api, envs
+from diswm.config import merge
 from diswm.contract import DiswmError
 from diswm.envs import patterns
 from diswm.envs.backdrops import open_clips
@@ -58,6 +63,11 @@ def test_sets_are_those_of_davis_or_every_third(davis: Path) -> None:
     assert clips_of(davis, split="test", clips=1).choice() == [1]  # type: ignore[attr-defined]
     with pytest.raises(DiswmError, match="clips=3, but the set 'test' has 2"):
         clips_of(davis, split="test", clips=3)
+    shutil.rmtree(lists)
+    older = davis / "ImageSets" / "480p"  # of 2016: a picture and its mask a line
+    older.mkdir()
+    (older / "val.txt").write_text("/JPEGImages/480p/dog/00000.jpg /Annotations/480p/dog/00000.png\n" * 2)
+    assert clips_of(davis, split="test").choice() == [2]  # type: ignore[attr-defined]
 
 
 def test_pictures_are_cut_to_a_square(tmp_path: Path) -> None:
@@ -82,6 +92,7 @@ def test_videos(tmp_path: Path) -> None:
     clips = clips_of(tmp_path)
     means = [clips.frame(0, time).mean() for time in range(clips.length(0))]  # type: ignore[attr-defined]
     assert means == pytest.approx([20, 120, 220], abs=8)
+    (tmp_path / "clip.mp4").unlink()
     (tmp_path / "bad.mp4").write_bytes(b"no video" * 100)
     with pytest.raises(DiswmError, match=r"bad.mp4 cannot be read .*Mend it or take it away") as told:
         clips_of(tmp_path)
@@ -107,9 +118,43 @@ def test_what_is_damaged_is_said_at_the_start_or_cut_off(davis: Path) -> None:
     clips = clips_of(davis)
     with pytest.warns(UserWarning, match="goat is damaged after frame 3"):
         assert clips.length(3) == 3  # type: ignore[attr-defined]
+    whole = clips_of(davis)
     (frames / "00000.jpg").write_bytes(b"broken")
-    with pytest.raises(DiswmError, match="goat cannot be read"):
-        clips_of(davis)
+    with pytest.warns(UserWarning, match=r"goat cannot be read .* \S+ is shown in its place"):
+        left = clips_of(davis)
+    (goat,) = [i for i in whole.choice() if whole._paths[i].name == "goat"]  # type: ignore[attr-defined]
+    assert len(left.choice()) == len(whole.choice()), "so that what is drawn later stays the same"
+    assert goat not in left.choice()
+    assert [a for a, b in zip(left.choice(), whole.choice(), strict=True) if b != goat] == [i for i in whole.choice() if i != goat]
+
+
+def test_a_folder_of_bad_clips_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(b"broken")
+    with pytest.raises(DiswmError, match="a cannot be read"):
+        clips_of(tmp_path)
+
+
+def test_a_data_set_and_a_run_do_not_go_on_with_other_clips(davis: Path, tmp_path: Path) -> None:
+    """Clips are drawn by number: with one more the same seed would show others. One that is damaged changes no number."""
+    text = f"background:video,folder={davis}"
+    collect = small.collect_config(tmp_path / "videos", collect__frames=100)
+    collect = dataclasses.replace(collect, env=envs.with_distractions(collect.env, [text]))
+    assert api.collect(collect)
+    train = small.train_config(tmp_path / "run", train__frames=130)
+    train = dataclasses.replace(train, env=envs.with_distractions(train.env, [text]))
+    assert api.train(train)
+    clips = davis / "JPEGImages" / "480p"
+    (clips / "goat" / "00000.jpg").write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="is shown in its place"):
+        assert api.collect(merge(collect, {"collect.frames": 200})), "a long collection survives one bad video"
+    shutil.copytree(clips / "goat", clips / "another")
+    with pytest.raises(DiswmError, match="holds videos with distraction"):
+        api.collect(merge(collect, {"collect.frames": 300}))
+    warnings.simplefilter("ignore")  # pytest puts it back
+    with pytest.raises(DiswmError, match=r"its clips are not those that .* was begun with"):
+        api.train(train)
 
 
 def test_a_run_survives_a_clip_that_is_lost_on_the_way(davis: Path) -> None:

@@ -238,6 +238,32 @@ def test_one_that_breaks_is_named(how: str, words: str) -> None:
     assert how == "blind" or f", 2 steps after reset(seed={env.scene._env.seed})." in str(told.value)
 
 
+class Speed(gymnasium.Env[Any, Any]):
+    """A picture and a number, which is NaN at one moment."""
+
+    observation_space = spaces.Dict({"pixels": spaces.Box(0, 255, (32, 32, 3), np.uint8), "speed": spaces.Box(-1, 1, (1,))})
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, bad: str):
+        self.bad = bad
+
+    def _seen(self, when: str) -> dict[str, Any]:
+        return {"pixels": np.zeros((32, 32, 3), np.uint8), "speed": np.full(1, np.nan if when == self.bad else 0, np.float32)}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return self._seen("reset"), {}
+
+    def step(self, action: Any) -> Any:
+        return self._seen("step"), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("bad", ["reset", "step"])
+def test_a_part_that_is_no_number_is_named(bad: str) -> None:
+    env = envs.wrap(Speed(bad), EnvConfig(action_repeat=1))
+    with pytest.raises(DiswmError, match=rf"^gym/Speed: its {bad}\(\) gave an observation with NaN"):
+        break_it(env)
+
+
 def test_one_whose_third_reset_fails_is_named() -> None:
     env = envs.wrap(worlds.Broken("third reset", "rgb_array"))
     env.reset(seed=0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from diswm.envs.scene import Paintable
 
-__all__ = ["ColourConfig", "EnvConfig", "make", "may_end", "tasks", "unseen", "with_distractions", "wrap"]
+__all__ = ["ColourConfig", "EnvConfig", "clip_listings", "make", "may_end", "tasks", "unseen", "with_distractions", "wrap"]
 
 GYM = "gym/"
 """Beginning of the tasks that are Gymnasium's."""
@@ -197,3 +197,10 @@ def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvCo
     layers = held_out_layers(config.distractions, config.phases)
     distract = held_out(config.distract, "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())
+
+
+def clip_listings(config: EnvConfig) -> dict[str, str]:
+    """Of each folder of background clips that it shows: how many and which, in a hash. Empty without one; nothing is decoded."""
+    from diswm.envs.backdrops import listings
+
+    return listings(layer for phase in config.plan().phases for layer in phase.layers)

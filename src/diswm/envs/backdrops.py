@@ -7,7 +7,10 @@ subfolders of images, of video files, or of single images. Pictures are cut to a
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +18,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs import patterns
-from diswm.envs.factors import BackgroundConfig
+from diswm.envs.factors import BackgroundConfig, Layer
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -66,21 +69,44 @@ class DrawnClips:
         return patterns.frame(self._kind, clip, time, self._size)
 
 
+def listings(layers: Iterable[Layer]) -> dict[str, str]:
+    """Of each folder of clips: how many it has, and a hash of their names, as clips are drawn by number. DiswmError as `open_clips`."""
+    found = {}
+    for layer in layers:
+        if isinstance(layer, BackgroundConfig) and layer.folder:
+            names = [path.name for path in _list(_root(Path(layer.folder).expanduser()))]
+            found[str(layer.folder)] = f"{len(names)} clips, {hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]}"
+    return found
+
+
 class FolderClips:
-    """The clips of a folder, in the order of their names, decoded when first shown."""
+    """The clips of a folder, in the order of their names, decoded when first shown. In place of one that is bad the next one is shown."""
 
     def __init__(self, folder: Path, config: BackgroundConfig, size: int):
         self._size = size
-        root = next((r for r in (folder / "JPEGImages" / "480p", folder / "JPEGImages") if r.is_dir()), folder)
+        root = _root(folder)
         self._paths = _list(root)
         listed = _davis_set(root, config.split)
         names = [path.name for path in self._paths]
         chosen = [i for i, name in enumerate(names) if name in listed] if listed else patterns.part(len(names), config.split)
         if not chosen:
             raise DiswmError(f"{folder}: its {len(names)} clips leave none for the set {config.split!r}. Add clips, or leave the set out.")
-        self._choice = _first(chosen, config)
-        # A bad clip is said now and not in the middle of a run.
-        self._first_frames = {clip: _decode(self._paths[clip], size, 1) for clip in self._choice}
+        wanted = _first(chosen, config)
+        self._first_frames: dict[int, Array] = {}
+        bad: dict[int, DiswmError] = {}
+        for clip in wanted:  # a bad clip is said now and not in the middle of a run
+            try:
+                self._first_frames[clip] = _decode(self._paths[clip], size, 1)
+            except DiswmError as error:
+                bad[clip] = error
+        if not self._first_frames:
+            raise bad[wanted[0]]
+        good = list(self._first_frames)
+        instead = {clip: next((other for other in good if other > clip), good[0]) for clip in bad}
+        for clip, why in bad.items():
+            warnings.warn(f"{why} Until then {self._paths[instead[clip]].name} is shown in its place.", stacklevel=2)
+        # As long as without damage: what is drawn later stays the same.
+        self._choice = [instead.get(clip, clip) for clip in wanted]
         self._load: Any = functools.lru_cache(maxsize=KEPT)(self._decoded)
 
     def choice(self) -> list[int]:
@@ -110,6 +136,11 @@ def _first(chosen: list[int], config: BackgroundConfig) -> list[int]:
     return chosen[: config.clips] if config.clips else chosen
 
 
+def _root(folder: Path) -> Path:
+    pictures = folder / "JPEGImages"
+    return next((root for root in (pictures / "480p", pictures / "Full-Resolution", pictures) if root.is_dir()), folder)
+
+
 def _list(root: Path) -> list[Path]:
     try:
         found = sorted(path for path in root.iterdir() if not path.name.startswith("."))
@@ -131,7 +162,8 @@ def _davis_set(root: Path, split: str) -> set[str]:
     for parent in (root.parent, root.parent.parent):
         lists = sorted(parent.glob(f"ImageSets/*/{name}")) if name else []
         if lists:
-            return set(lists[-1].read_text(errors="replace").split())
+            words = lists[-1].read_text(errors="replace").split()  # names; in DAVIS 2016 pairs of a picture and its mask
+            return {Path(word).parent.name if "/" in word else word for word in words}
     return set()
 
 

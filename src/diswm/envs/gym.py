@@ -51,6 +51,7 @@ class GymScene:
         self._seed, self._steps = int(task.generate_state(1)[0]) >> 1, 0  # some take 31 bits and no more
         with self._careful("reset()"):
             self._observation, _ = self._env.reset(seed=self._seed)
+        self._check("reset()")
 
     def begin_step(self) -> None:
         pass
@@ -62,8 +63,7 @@ class GymScene:
             value = float(reward)
         if not math.isfinite(value):
             raise DiswmError(f"{self.task}: its step() gave the reward {value}{self._when()}. Expected a finite number. {_MEND}")
-        if np.isnan(self.state()).any():
-            raise DiswmError(f"{self.task}: its step() gave an observation with NaN{self._when()}. Expected numbers. {_MEND}")
+        self._check("step()")
         return Frame(value, bool(terminated), bool(truncated), 0.0 if terminated else 1.0)
 
     def draw(self, look: Look = PLAIN) -> Array:
@@ -104,6 +104,13 @@ class GymScene:
             raise _missing(self.task, error) from error
         except Exception as error:
             raise DiswmError(f"{self.task}: its {what} failed ({error!r}){self._when()}. {_MEND}") from error
+
+    def _check(self, what: str) -> None:
+        """DiswmError where an observation, or a part of it, is not a number."""
+        parts = self._observation.values() if isinstance(self._observation, dict) else [self._observation]
+        for part in map(np.asarray, parts):
+            if np.issubdtype(part.dtype, np.floating) and np.isnan(part).any():
+                raise DiswmError(f"{self.task}: its {what} gave an observation with NaN{self._when()}. Expected numbers. {_MEND}")
 
     def _when(self) -> str:
         return f", {self._steps} steps after reset(seed={self._seed})"

@@ -105,7 +105,7 @@ class FactorWorld:
         """Which clip is behind the scene, a class; of each its first frame, as a frame's number means another thing in every clip."""
         self._clips: Clips = open_clips(layer, self.scene.image_size)
         self._ground: float = self.scene.ground if layer.ground is None else layer.ground
-        found = self._clips.choice()
+        found = sorted(set(self._clips.choice()))
         chosen = [found[i] for i in np.unique(np.linspace(0, len(found) - 1, min(len(found), CLIPS)).astype(int))]
         self._choices["background.clip"] = chosen
         self.fixed["background.frame"] = "each clip shows its first frame"

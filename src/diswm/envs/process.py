@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pickle import PicklingError
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from diswm.contract import DiswmError
 
@@ -43,10 +43,9 @@ class WorkerProcess:
         args: tuple[Any, ...],
         *,
         threads: int = 1,
-        method: Literal["spawn", "forkserver"] = "spawn",
     ) -> None:
         self.name, self._body, self._args, self._threads = name, body, args, threads
-        self._context: Any = mp.get_context(method)
+        self._context: Any = mp.get_context("spawn")  # a forkserver would hand its own bounds of threads to all
         self.connection: Connection | None = None
         self._process: Any = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -76,15 +76,14 @@ class Workers:
     worker dies again and again; use as a context manager, or `close`.
     """
 
-    def __init__(self, make: Maker, count: int, workers: int, *, threads: int = 1, start: Literal["spawn", "forkserver"] = "spawn") -> None:
+    def __init__(self, make: Maker, count: int, workers: int, *, threads: int = 1) -> None:
         if not 1 <= workers <= count:
             raise DiswmError(f"{workers} workers for {count} environments: expected from 1 to {count}.")
         self.images: Array = np.zeros((count, 0), np.uint8)
         self._owned = [list(range(worker, count, workers)) for worker in range(workers)]
         self._history: list[tuple[int, dict[str, Any] | None, list[Array]] | None] = [None] * count
         self._processes = [
-            WorkerProcess(f"environment worker {worker}", serve, (make, owned), threads=threads, method=start)
-            for worker, owned in enumerate(self._owned)
+            WorkerProcess(f"environment worker {worker}", serve, (make, owned), threads=threads) for worker, owned in enumerate(self._owned)
         ]
         self._memory: SharedMemory | None = None
         try:
