@@ -18,6 +18,7 @@ import torch
 from diswm import envs
 from diswm.agents import Dreamer
 from diswm.build import checkpoint
+from diswm.closeups import replay_of
 from diswm.config import TrainRun, from_dict
 from diswm.contract import DiswmError
 from diswm.data.replay import Replay
@@ -56,20 +57,15 @@ def rows(folder: Path, horizons: list[int], updates: int, episodes: int) -> Iter
     state = load_checkpoint(checkpoint(folder))
     vector = InProcess([envs.make(config.env) for _ in range(config.eval.at_once)])
     actions = action_size(vector.envs[0])
-    columns = dict.fromkeys(("teacher_mean", "teacher_logvar"), config.model.z_dim) if "distill" in config.weights else {}
-    replay = Replay.restore(
-        folder / "replay", state["replay"], capacity=config.train.replay_rows, action_dim=actions, extras=columns,
-        disk_bytes=int(config.train.replay_gb * 1e9),
-    )  # fmt: skip
-    for horizon in [0, *horizons]:
-        dreamer = dataclasses.replace(config.dreamer, horizon=horizon or config.dreamer.horizon)
-        agent = Dreamer(config.model, actions, config.learner, dreamer, config.weights, config.anneal, seed=config.seed)
-        agent.load_state_dict(state["agent"])
-        learn(agent, replay, config, updates if horizon else 0)
-        name = f"horizon {horizon}, {updates} updates" if horizon else f"as it is, at {state['counters']['frames']:,} frames"
-        yield f"{name:32} {returns(agent, vector, episodes)}"
+    with replay_of(folder) as replay:
+        for horizon in [0, *horizons]:
+            dreamer = dataclasses.replace(config.dreamer, horizon=horizon or config.dreamer.horizon)
+            agent = Dreamer(config.model, actions, config.learner, dreamer, config.weights, config.anneal, seed=config.seed)
+            agent.load_state_dict(state["agent"])
+            learn(agent, replay, config, updates if horizon else 0)
+            name = f"horizon {horizon}, {updates} updates" if horizon else f"as it is, at {state['counters']['frames']:,} frames"
+            yield f"{name:32} {returns(agent, vector, episodes)}"
     vector.close()
-    replay.close()
 
 
 def main() -> None:

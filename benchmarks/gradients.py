@@ -17,14 +17,12 @@ from torch import Tensor
 
 from diswm.agents import Dreamer
 from diswm.agents.learner import _TERMS, TermContext
-from diswm.bench import teacher_columns
-from diswm.build import checkpoint, load, networks
+from diswm.build import load
+from diswm.closeups import replay_of
 from diswm.config import TrainRun, from_dict
 from diswm.contract import DiswmError
-from diswm.data.replay import Replay
 from diswm.objectives.distill import _KINDS
 from diswm.runtime import prepare
-from diswm.trainers.checkpoint import load_checkpoint
 from diswm.trainers.run import read_config
 
 WINDOWS, STEPS = 8, 32
@@ -51,14 +49,9 @@ def rows(folder: Path) -> Iterator[list[str]]:
     if "distill" not in config.weights:
         raise DiswmError(f"{folder}: is of the method {config.method}, which has no teacher. Expected a run of diswm.")
     trained = load(folder)
-    actions = networks(folder)["world"]["rssm.inp.weight"].shape[1] - config.model.stoch
-    replay = Replay.restore(
-        folder / "replay", load_checkpoint(checkpoint(folder))["replay"], capacity=config.train.replay_rows, action_dim=actions,
-        extras=teacher_columns(config), disk_bytes=int(config.train.replay_gb * 1e9),
-    )  # fmt: skip
-    data = trained.stage(replay.sample(np.random.default_rng(0), WINDOWS, STEPS))
-    replay.close()
-    fresh = Dreamer(config.model, actions, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed)
+    with replay_of(folder) as replay:
+        data = trained.stage(replay.sample(np.random.default_rng(0), WINDOWS, STEPS))
+    fresh = Dreamer(config.model, trained.world.act_dim, config.learner, config.dreamer, config.weights, config.anneal, seed=config.seed)
     both = []
     for agent in (fresh, trained):
         agent.world.train().requires_grad_(True)

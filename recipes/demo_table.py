@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+import study
+
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 HEAD = ["seed", "random policy", "trained, seen colours", "trained, unseen colours", "minutes", "peak memory"]
 
@@ -31,7 +33,7 @@ def main(folder: Path, note: str = "") -> None:
         f"`recipes/demo.sh`, {datetime.date.today()}, {machine}, torch {cost['torch']}.",
         f"Videos of {first['source']}, agent on {first['task']}: {first['frames']:,} frames, {first['updates']:,} updates. "
         "Returns: mean and 95% bootstrap interval over 10 evaluation episodes.",
-        "\n".join("| " + " | ".join(row) + " |" for row in [HEAD, ["---"] * len(HEAD), *rows]),
+        study.markdown(HEAD, rows),
         *([note] if note else []),
     ]
     RESULTS.mkdir(exist_ok=True)

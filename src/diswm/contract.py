@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -79,6 +79,11 @@ def unknown(what: str, name: str, known: Iterable[str], cutoff: float = 0.5) -> 
     known = list(known)
     hint = did_you_mean(name, known, 3, cutoff) or f" There are: {', '.join(known)}."
     return DiswmError(f"There is no {what} '{name}'.{hint}")
+
+
+def some(words: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``: the first ``most`` of them, and how many are left."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 class Policy(Protocol):

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, some
 from diswm.data.disk import size
 from diswm.model.encoder import GaussianEncoder
 from diswm.model.heads import Actor, ScalarHead
@@ -149,8 +149,7 @@ def _check_names(path: Path, part: str, state: StateDict) -> None:
 
 
 def _some(names: Any, count: int = 3) -> str:
-    listed = sorted(names)
-    return ", ".join(name[:60] for name in listed[:count]) + (f" and {len(listed) - count} more" if len(listed) > count else "")
+    return some([name[:60] for name in sorted(names)], count)
 
 
 def _read_sizes(folder: Path, parts: Mapping[str, StateDict]) -> Sizes:

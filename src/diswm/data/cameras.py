@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from diswm.contract import DiswmError, unknown
+from diswm.contract import DiswmError, some, unknown
 from diswm.data.readers.clip import Clip
 
 _SHOWN = 4
@@ -34,15 +34,16 @@ def _is_of(clip: Clip, camera: str) -> bool:
     return camera == clip.camera if clip.camera else camera in (*path.parts, path.stem)
 
 
-def facts(clips: Sequence[Clip], camera: str | None) -> dict[str, Any]:
+def facts(clips: Sequence[Clip], chosen: Sequence[Clip]) -> dict[str, Any]:
     """For the manifest: ``cameras`` of the clips that are taken and their numbers, ``other_cameras`` of those that are not.
 
     ``without_camera`` lists clips that are not taken because no camera is named for them.
     """
-    chosen = {id(clip) for clip in choose(clips, camera)}
-    taken = Counter(clip.camera for clip in clips if clip.camera and id(clip) in chosen)
-    other = Counter(clip.camera for clip in clips if clip.camera and id(clip) not in chosen)
-    without = [clip.name for clip in clips if not clip.camera and id(clip) not in chosen]
+    ours = set(map(id, chosen))
+    left = [clip for clip in clips if id(clip) not in ours]
+    taken = Counter(clip.camera for clip in chosen if clip.camera)
+    other = Counter(clip.camera for clip in left if clip.camera)
+    without = [clip.name for clip in left if not clip.camera]
     return {"cameras": dict(taken), "other_cameras": dict(other), "without_camera": without}
 
 
@@ -55,11 +56,9 @@ def remarks(manifest: Mapping[str, Any]) -> list[str]:
     if other:
         lines.append(f"left out, of other cameras: {_counts(other)}")
     if without:
-        more = f" and {len(without) - _SHOWN} more" if len(without) > _SHOWN else ""
-        lines.append(f"left out, without a camera of that name: {', '.join(without[:_SHOWN])}{more}")
+        lines.append(f"left out, without a camera of that name: {some(list(without), _SHOWN)}")
     return lines
 
 
 def _counts(cameras: Mapping[str, int]) -> str:
-    more = f" and {len(cameras) - _SHOWN} more" if len(cameras) > _SHOWN else ""
-    return ", ".join(f"{name} ({count} clips)" for name, count in list(cameras.items())[:_SHOWN]) + more
+    return some([f"{name} ({count} clips)" for name, count in cameras.items()], _SHOWN)

@@ -130,7 +130,8 @@ def convert(
                 origin.keep(out)
                 return False
             _check_own(out, why)
-            (say or _silent)(f"{out}: {why}; it is converted again")
+            if say:
+                say(f"{out}: {why}; it is converted again")
         try:
             _write(sources, out, conversion, origin, unpacked, on_clip or _quietly, on_unpack, over=again)
         finally:
@@ -193,15 +194,16 @@ def _write(
     for prefix, source in zip(prefixes(paths), sources, strict=True):
         clips += [dataclasses.replace(clip, name=prefix + clip.name) for clip in source.clips]
         skipped += [(prefix + name, why) for name, why in source.skipped]
+    chosen = choose(clips, conversion.camera)
     about = {
         "source": [path.resolve().name for path in paths],
         "frames_per_row": 1,
         "conversion": dataclasses.asdict(conversion),
-        **facts(clips, conversion.camera),
+        **facts(clips, chosen),
         "key": _key(origin, conversion),
         "inputs": origin.hashes,
     }
-    clips = choose(clips, conversion.camera)
+    clips = chosen
     piece = MOST * conversion.size**2 * 3
     require_free(out.parent, piece, "A data set of videos", _ADVICE)
     with whole_folder(out, need=piece, advice=_ADVICE, over=over) as folder, VideoWriter(folder, about) as writer:
@@ -226,10 +228,6 @@ def _common(factors: Sequence[Mapping[str, int]]) -> list[str]:
     """The labels that all clips have in the same size: one data set holds one kind."""
     first = factors[0] if factors else {}
     return sorted(name for name, size in first.items() if all(other.get(name) == size for other in factors))
-
-
-def _silent(line: str) -> None:
-    """Nobody listens."""
 
 
 def _quietly(done: int, clips: int, frames: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, some
 from diswm.data.disk import write_atomically
 from diswm.data.manifest import file_hash, read_manifest
 from diswm.data.readers import inputs
@@ -87,8 +87,7 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     words = [f"{name} has changed" for name in now if name in before and before[name] != now[name]]
     words += [f"{name} is new" for name in now if name not in before]
     words += [f"{name} is gone" for name in before if name not in now]
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
+    return some(words, SHOWN)
 
 
 def _stamps(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from diswm.contract import Array, DiswmError
+from diswm.contract import Array, DiswmError, some
 from diswm.envs import lit
 from diswm.envs.scene import PLAIN, Look
 from diswm.envs.stage import primitives, stage
@@ -62,8 +62,7 @@ class RayCaster:
     def __init__(self, model: Any, data: Any, camera: int, size: int, needs: frozenset[str] = frozenset(), surface: Surface = FLOOR):
         missing = undrawable(model, data)
         if missing:
-            shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-            raise DiswmError(f"The warp renderer cannot draw this task: it has no {shown}. Use --env.renderer gl.")
+            raise DiswmError(f"The warp renderer cannot draw this task: it has no {some(missing, 4)}. Use --env.renderer gl.")
         self._model, self._data, self._camera, self._size = model, data, camera, size
         self._geoms = np.flatnonzero(model.geom_group < _VISIBLE_GROUPS)
         self._sites = np.flatnonzero(model.site_group < _VISIBLE_GROUPS)
