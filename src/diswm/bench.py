@@ -81,6 +81,9 @@ class Recorder(TorchDispatchMode):
         if name in ("mm", "addmm"):
             left, right = args[-2:]
             self.calls[Call("mm", (tuple(left.shape), tuple(right.shape)), left.dtype)] += 1
+        elif name == "_linear_pointwise":  # by oneDNN: its weight lies the other way round
+            left, turned = args[:2]
+            self.calls[Call("mm", (tuple(left.shape), tuple(turned.shape[::-1])), left.dtype)] += 1
         elif name == "convolution":
             image, weight, _, stride, padding = args[:5]
             options = (tuple(stride), tuple(padding), tuple(result.shape))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diswm.model import kernels
+from diswm.model.layers import Linear
 
 needs_numba = pytest.mark.skipif(kernels.loops is None, reason="numba is not installed (extra 'fast')")
 DTYPES = [torch.float32, torch.bfloat16]
@@ -193,3 +194,43 @@ def test_tensors_that_are_left_to_pytorch() -> None:
     for x in (torch.randn(3), torch.randn(400, 100)[:, ::2], torch.randn(200, 100, dtype=torch.float64)):
         assert not kernels.compiled(x)
         assert torch.equal(kernels.elu(x), torch.nn.functional.elu(x))
+
+
+@pytest.mark.skipif(not kernels.ONEDNN, reason="this PyTorch has no oneDNN product for this processor")
+def test_linear_is_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of 48 (forward), 300 (to x) and 90 (to the weight) products: in another order they differ by some 1e-7 of about 100."""
+    whole = torch.randn(300, 50, generator=torch.Generator().manual_seed(0))
+    x, bias = torch.randn(9, 10, 48), torch.randn(300)
+    assert kernels.by_onednn(x, whole[:, 2:])
+
+    def run(x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        given = [part.clone().requires_grad_() for part in (x, whole, bias)]
+        found = kernels.linear(given[0], given[1][:, 2:], given[2])  # a weight with gaps, as in the scan of the RSSM
+        return found, list(torch.autograd.grad(found.square().sum() / 2, given))
+
+    found, gradients = run(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels, "ONEDNN", False)
+        expected, expected_gradients = run(x)
+    assert not torch.equal(found, expected)  # not the same path twice
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-5, atol=1e-3)
+
+
+def test_linear_asks_for_no_gradient_that_nobody_wants() -> None:
+    """The actor's loss goes through the world model, whose weights are frozen."""
+    layer = Linear(64, 256).requires_grad_(False)
+    x = torch.randn(100, 64, requires_grad=True)
+    layer(x).sum().backward()
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand(100, 64), rtol=1e-5, atol=1e-5)
+    assert layer.weight.grad is None
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_linear_leaves_the_rest_to_pytorch(lower: bool) -> None:
+    x, weight = torch.randn(100, 64), torch.randn(256, 64)
+    with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+        assert kernels.by_onednn(x, weight) is (kernels.ONEDNN and not lower)
+        assert kernels.linear(x, weight, torch.zeros(256)).dtype == (torch.bfloat16 if lower else torch.float32)
+    assert not kernels.by_onednn(x[:2], weight)  # 2 x 64 x 256 multiplications: too few
+    assert not kernels.by_onednn(x.double(), weight.double())

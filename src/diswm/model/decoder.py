@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diswm.model.layers import ELU, UpConv, kaiming_
+from diswm.model.layers import ELU, Linear, UpConv, kaiming_
 
 
 class BottleneckDecoder(nn.Module):
@@ -14,7 +14,7 @@ class BottleneckDecoder(nn.Module):
         super().__init__()
         d = depth
         self.depth = d
-        self.stem = nn.Sequential(nn.Linear(feature_size, size), ELU(), nn.Linear(size, 8 * d), ELU())
+        self.stem = nn.Sequential(Linear(feature_size, size), ELU(), Linear(size, 8 * d), ELU())
         self.convs = nn.Sequential(
             UpConv(8 * d, 2 * d, 4), ELU(),
             UpConv(2 * d, 2 * d, 4, 2, 1), ELU(),
@@ -35,7 +35,7 @@ class PlainDecoder(nn.Module):
     def __init__(self, feature_size: int, depth: int = 32) -> None:
         super().__init__()
         d = depth
-        self.stem = nn.Linear(feature_size, 32 * d)
+        self.stem = Linear(feature_size, 32 * d)
         self.convs = nn.Sequential(
             UpConv(32 * d, 4 * d, 5, 2), ELU(),
             UpConv(4 * d, 2 * d, 5, 2), ELU(),

@@ -6,6 +6,8 @@ import itertools
 
 from torch import Tensor, nn
 
+from diswm.model.layers import Linear
+
 
 class Discriminator(nn.Module):
     """Six hidden layers with LeakyReLU of slope 0.2, as Kim & Mnih (2018, appendix B) have it, and one logit where they have two.
@@ -16,8 +18,8 @@ class Discriminator(nn.Module):
     def __init__(self, size: int, units: int, layers: int = 6) -> None:
         super().__init__()
         sizes = [size, *[units] * layers]
-        hidden = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
-        self.net = nn.Sequential(*hidden, nn.Linear(sizes[-1], 1))
+        hidden = [part for a, b in itertools.pairwise(sizes) for part in (Linear(a, b), nn.LeakyReLU(0.2))]
+        self.net = nn.Sequential(*hidden, Linear(sizes[-1], 1))
 
     def forward(self, sample: Tensor) -> Tensor:
         """(..., E) -> (...), in float32."""

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diswm.model.kernels import elu, few_outputs, gru_gates, interleave
+from diswm.model.kernels import elu, few_outputs, gru_gates, interleave, linear
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, fast in float32 on a CPU too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 class OutputLinear(nn.Linear):
@@ -30,7 +37,7 @@ def mlp(sizes: list[int]) -> nn.Sequential:
     """Linear layers of the given sizes with ELU between them, none after the last."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
-        layers += [nn.Linear(fan_in, fan_out), ELU()]
+        layers += [Linear(fan_in, fan_out), ELU()]
     return nn.Sequential(*layers, OutputLinear(sizes[-2], sizes[-1]))
 
 
@@ -49,7 +56,7 @@ class WholeConv(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """input (N, I, k, k) -> (N, O, 1, 1)."""
         rows, columns = (part.permute(0, 2, 3, 1).flatten(1) for part in (input, self.weight))  # no copies where channels lie last
-        return F.linear(rows, columns, self.bias)[:, :, None, None]
+        return linear(rows, columns, self.bias)[:, :, None, None]
 
 
 class UpConv(nn.ConvTranspose2d):
@@ -67,7 +74,7 @@ class UpConv(nn.ConvTranspose2d):
         assert self.bias is not None
         if side == 1:
             weight = self.weight.permute(2, 3, 1, 0).reshape(-1, self.in_channels)
-            full = F.linear(input.flatten(1), weight, self.bias.repeat(kernel * kernel)).view(count, kernel, kernel, out)
+            full = linear(input.flatten(1), weight, self.bias.repeat(kernel * kernel)).view(count, kernel, kernel, out)
             return full[:, padding : kernel - padding, padding : kernel - padding].permute(0, 3, 1, 2)
         taps = (kernel + 1) // 2
         odd = kernel % 2
@@ -90,7 +97,7 @@ class NormGRUCell(nn.Module):
     def __init__(self, input_size: int, size: int, *, norm: bool = True) -> None:
         super().__init__()
         self.size = size
-        self.linear = nn.Linear(input_size + size, 3 * size)
+        self.linear = Linear(input_size + size, 3 * size)
         self.norm = nn.LayerNorm(3 * size) if norm else nn.Identity()
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from diswm.model.dists import squash_std
-from diswm.model.kernels import elu
-from diswm.model.layers import NormGRUCell
+from diswm.model.kernels import elu, linear
+from diswm.model.layers import Linear, NormGRUCell
 
 
 class Latent(NamedTuple):
@@ -42,12 +41,12 @@ class RSSM(nn.Module):
     def __init__(self, embed: int, act_dim: int, *, stoch: int, deter: int, hidden: int, layer_norm: bool = True) -> None:
         super().__init__()
         self.embed, self.act_dim, self.stoch, self.deter = embed, act_dim, stoch, deter
-        self.inp = nn.Linear(stoch + act_dim, hidden)
+        self.inp = Linear(stoch + act_dim, hidden)
         self.cell = NormGRUCell(hidden, deter, norm=layer_norm)
-        self.prior_hidden = nn.Linear(deter, hidden)
-        self.prior_stats = nn.Linear(hidden, 2 * stoch)
-        self.post_hidden = nn.Linear(deter + embed, hidden)
-        self.post_stats = nn.Linear(hidden, 2 * stoch)
+        self.prior_hidden = Linear(deter, hidden)
+        self.prior_stats = Linear(hidden, 2 * stoch)
+        self.post_hidden = Linear(deter + embed, hidden)
+        self.post_stats = Linear(hidden, 2 * stoch)
 
     def initial(self, batch: int) -> Latent:
         """All zeros, (B, ...)."""
@@ -64,8 +63,8 @@ class RSSM(nn.Module):
         embed (B, T, E), action (B, T, A) with action[:, t] leading to frame t, noise (B, T, Z); zero noise gives means.
         Returns posterior and prior, (B, T, ...); the prior shares deter and its ``stoch`` is its mean.
         """
-        act = F.linear(action, self.inp.weight[:, self.stoch :], self.inp.bias)
-        emb = F.linear(embed, self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
+        act = linear(action, self.inp.weight[:, self.stoch :], self.inp.bias)
+        emb = linear(embed, self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
         from_stoch, from_deter = self.inp.weight[:, : self.stoch].t(), self.post_hidden.weight[:, : self.deter].t()
         stoch, deter = state.stoch, state.deter
         steps = []
