@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from diswm import envs
 from diswm.contract import DiswmError, Unstable
 from diswm.envs import EnvConfig
-from diswm.trainers.rollout import Rollout
+from diswm.envs.factors import LEVELS, SPLITS
+from diswm.envs.specs import COLOUR_NAMES, KINDS
+from diswm.trainers.rollout import Rollout, action_size, random_action
 
 CASES = [
     ("toy", "numpy"),
@@ -26,7 +32,9 @@ CASES = [
     ("drawer_open", "warp"),
     ("drawer_close", "warp"),
     ("drawer_close", "gl"),
+    ("gym/Pendulum-v1", "gymnasium"),
 ]
+"""One of each kind, for the whole contract; what is asked of every world is below, by `WORLDS`."""
 every_env = pytest.mark.parametrize("config", CASES, indirect=True, ids=["-".join(c) for c in CASES])
 
 
@@ -44,7 +52,8 @@ def roll(env: Any, seed: int | None, actions: np.ndarray) -> dict[str, np.ndarra
 
 
 def some_actions(env: Any, n: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (n, *env.action_space.shape)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    return np.stack([random_action(rng, action_size(env), env.discrete) for _ in range(n)])
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -63,7 +72,7 @@ def test_gymnasium_contract(config: EnvConfig) -> None:
     assert env.action_space.dtype == np.float32
     assert (env.action_space.low == -1).all()
     assert (env.action_space.high == 1).all()
-    assert env.renderer in ("gl-egl", "gl-osmesa", "warp", "numpy")
+    assert env.renderer in ("gl-egl", "gl-osmesa", "warp", "numpy", "gymnasium")
     for action in some_actions(env, 3):
         image, reward, terminated, truncated, info = env.step(action)
         assert env.observation_space.contains(image)
@@ -106,6 +115,8 @@ def test_resets_without_a_seed_follow_the_own_sequence(config: EnvConfig) -> Non
 
 @every_env
 def test_colours_do_not_move_the_task(config: EnvConfig) -> None:
+    if config.task.startswith(envs.GYM):
+        pytest.skip("it is shown as it is")
     states = []
     for colours in ("none", "set1", "set2"):
         env = envs.make(dataclasses.replace(config, distract=envs.ColourConfig(colours=colours)), seed=0)  # type: ignore[arg-type]
@@ -117,45 +128,116 @@ def test_colours_do_not_move_the_task(config: EnvConfig) -> None:
     assert not np.array_equal(states[1]["image"], states[2]["image"])
 
 
-DISTRACTIONS = {
-    "colour": "colour:hard,moving",
-    "camera": "camera:hard,moving",
-    "background": "background:noise,dynamic",
-    "light": "light:hard,moving",
-    "texture": "texture:all",
+EVERY = ("colour:hard,moving", "camera:hard,moving", "background:noise,dynamic", "light:hard,moving", "texture:all")
+WORLDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "toy": ("numpy", ("colour:easy,moving,train", "background:shapes,dynamic")),
+    "toy_sparse": ("numpy", ("background:noise", "colour:color_hard,test")),
+    "toy_terminal": ("numpy", ("colour:ted2", "background:video,dynamic,folder={films}")),
+    "gym/CartPole-v1": ("gymnasium", ()),
+    "gym/Pendulum-v1": ("gymnasium", ()),
+    "acrobot_swingup": ("warp gl", ("background:video,dynamic,folder={stills}", "colour:set1")),
+    "ball_in_cup_catch": ("gl", ("colour:set2", "camera:easy")),
+    "cartpole_swingup": ("warp gl", ("background:video,dynamic,folder={films}", "light:easy")),
+    "cheetah_run": ("warp gl", ("colour:ted1", "background:plain,ground=0.5")),
+    "dog_walk": ("gl", ("texture:stripes", "colour:easy,moving")),
+    "finger_spin": ("warp gl", ("camera:medium,roll", "texture:train")),
+    "fish_swim": ("warp gl", ("background:image,folder={stills}", "colour:color_easy")),
+    "hopper_hop": ("warp gl", ("light:medium,moving", "texture:test")),
+    "humanoid_walk": ("warp gl", ("colour:medium,test", "background:shapes,dynamic,train")),
+    "humanoid_CMU_walk": ("warp gl", ("camera:hard,position,test", "texture:dots")),
+    "lqr_lqr_2_1": ("gl", ("background:easy", "colour:color_hard")),
+    "manipulator_bring_ball": ("warp gl", ("light:hard,train", "camera:0.5,zoom,moving")),
+    "pendulum_swingup": ("warp gl", ("background:medium,dynamic,test", "texture:rings")),
+    "point_mass_easy": ("warp gl", ("colour:set2,static", "background:image")),
+    "quadruped_escape": ("gl", ("camera:easy,moving",)),
+    "quadruped_walk": ("warp gl", ("light:easy,test", "background:noise,ground=0")),
+    "reacher_easy": ("warp gl", ("texture:waves", "background:hard,dynamic")),
+    "stacker_stack_2": ("warp gl", ("texture:bricks", "colour:hard")),
+    "swimmer_swimmer6": ("warp gl", ("camera:easy,train", "background:plain,dynamic")),
+    "walker_walk": ("warp gl", EVERY),
+    "pusher": ("warp gl", ("colour:set2,moving", "camera:hard,moving", "light:hard,moving")),
+    "drawer_open": ("warp gl", ("texture:train", "light:medium")),
+    "drawer_close": ("warp gl", ("colour:hard,moving", "camera:hard,moving", "light:hard,moving", "texture:all")),
 }
+"""Every world -> the renderers that draw it, and distractions, each added to those before it. All kinds, sets and sources are there."""
+SHOWN = [((task, renderer), texts) for task, (renderers, texts) in WORLDS.items() for renderer in renderers.split()]
 
 
-@every_env
-def test_under_every_distraction_an_episode_is_a_function_of_seed_and_actions(config: EnvConfig) -> None:
-    # Each that the world shows is a phase of one environment, and so are none and all together.
-    bare = dataclasses.replace(config, distract=envs.ColourConfig(colours="none"))
-    plain = envs.make(bare, 0)
-    shown = [DISTRACTIONS[kind] for kind in DISTRACTIONS if kind in plain.scene.shows]
-    plain.close()
-    texts = ["none", *shown, "+".join(shown)]
-    phased = dataclasses.replace(bare, phases=tuple(f"{i / len(texts):.3f}:{text}" for i, text in enumerate(texts)))
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of the layout of DAVIS, three pictures each."""
+    root = tmp_path_factory.mktemp("davis")
+    for clip in range(2):
+        folder = root / "JPEGImages" / "480p" / f"clip{clip}"
+        folder.mkdir(parents=True)
+        for time in range(3):
+            Image.fromarray(np.full((48, 86, 3), (40 + 60 * clip, 90, 10 + 40 * time), np.uint8)).save(folder / f"{time:05d}.jpg")
+    return root
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos of three frames."""
+    films = pytest.importorskip("films", reason="PyAV, h5py or pyarrow is not installed")
+    root: Path = tmp_path_factory.mktemp("films")
+    for clip in range(2):
+        films.movie(root / f"clip{clip}.mp4", films.frames(3, 10 * clip))
+    return root
+
+
+@pytest.mark.parametrize(("config", "texts"), SHOWN, indirect=["config"], ids=["-".join(case) for case, _ in SHOWN])
+def test_under_every_distraction_an_episode_is_a_function_of_seed_and_actions(
+    config: EnvConfig, texts: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
+    # None, the first, the first two ... are the phases of one environment.
+    folders = {name: request.getfixturevalue(name) for name in ("stills", "films") if f"{{{name}}}" in "".join(texts)}
+    texts = tuple(text.format(**folders) for text in texts)
+    shown = ["none", *("+".join(texts[: i + 1]) for i in range(len(texts)))]
+    phases = tuple(f"{i / len(shown):.3f}:{text}" for i, text in enumerate(shown))
+    phased = dataclasses.replace(config, distract=envs.ColourConfig(colours="none"), phases=phases)
     env, other = envs.make(phased, 0), envs.make(phased, 1)
     actions = some_actions(env, 2)
     found = []
-    for i in range(len(texts)):
-        progress = (i + 0.5) / len(texts)
-        elsewhere = Rollout(other, 2, "train_env", progress=progress).builder.episode()
-        one, two = Rollout(env, 1, "train_env", progress=progress), Rollout(other, 1, "train_env", number=9)
+    for i in range(len(shown)):
+        progress = (i + 0.5) / len(shown)
+        one, two = (Rollout(each, 1, "train_env", number, progress) for each, number in ((env, 0), (other, 9)))
+        elsewhere = two.image
         one.step(actions[0])
-        two.restore(one.state())
+        two.restore(json.loads(json.dumps(one.state())))
         for rollout in (one, two):
             rollout.step(actions[1])
         first, again = (rollout.builder.episode() for rollout in (one, two))
         assert first.keys() == again.keys()
-        assert all(np.array_equal(first[name], again[name]) for name in first), f"{texts[i]}: restored in mid-episode"
-        assert not np.array_equal(first["image"][:1], elsewhere["image"]), f"{texts[i]}: another seed"
+        assert all(np.array_equal(first[name], again[name]) for name in first), f"{shown[i]}: restored in mid-episode"
+        assert not np.array_equal(first["image"][0], elsewhere), f"{shown[i]}: another seed"
         found.append(first)
-    for text, episode in zip(texts[1:], found[1:], strict=True):
+    for before, episode, text in zip(found, found[1:], texts, strict=False):
         assert np.array_equal(episode["reward"], found[0]["reward"]), f"{text} moved the task"
-        assert (episode["image"] != found[0]["image"]).any(axis=(1, 2, 3)).all(), f"{text} is not seen"
+        assert (episode["image"] != before["image"]).any(axis=(1, 2, 3)).all(), f"{text} is not seen"
     env.close()
     other.close()
+
+
+def test_every_world_and_every_distraction_has_a_case() -> None:
+    pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
+    from diswm.envs.dmc import suite
+
+    domain = {f"{domain}_{task}": domain for domain, task in suite.ALL_TASKS}
+    own = [task for task in WORLDS if not task.startswith(envs.GYM)]
+    assert {domain.get(task, task) for task in envs.tasks()} == {domain.get(task, task) for task in own}
+    drawn = {(renderer, text.split(":")[0]) for (_, renderer), texts in SHOWN for text in texts}
+    assert drawn >= {(renderer, kind) for renderer in ("warp", "gl") for kind in KINDS}
+    values = {tuple(re.split("[:,]", text)[:2]) for _, texts in WORLDS.values() for text in texts}
+    assert values >= {("colour", name) for name in COLOUR_NAMES if name != "none"} | {("texture", split) for split in SPLITS}
+    assert values >= {(kind, level) for kind in ("camera", "background", "light") for level in LEVELS}
+    assert values >= {("background", source) for source in ("video", "image", "shapes", "noise", "plain")}
+
+
+@pytest.mark.usefixtures("warp")
+@pytest.mark.parametrize("task", [task for task, (renderers, _) in WORLDS.items() if renderers == "gl"])
+def test_what_only_opengl_draws_the_other_refuses(task: str) -> None:
+    with pytest.raises(DiswmError, match="warp renderer cannot draw this task"):
+        envs.make(EnvConfig(task=task, renderer="warp"), 0)
 
 
 @every_env

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +36,9 @@ def make(task: str, *texts: str, **settings: Any) -> Any:
     return envs.make(envs.with_distractions(EnvConfig(task=task, **settings), texts or ["none"]), 0)
 
 
-class Unseen:
-    """Stands in for the renderer where no picture is looked at."""
-
-    name = "warp"
-
-    def draw(self, look: Any = None) -> np.ndarray:
-        return np.zeros((64, 64, 3), np.uint8)
-
-    def reset(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture
-def blind(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "make_renderer", lambda *args: Unseen())
+def blind(world: Any, undrawn: Callable[[Any], None]) -> None:
+    undrawn(world)
 
 
 def by_hand(task: str, seed: int) -> Any:
@@ -83,24 +70,27 @@ def test_rewards_and_success_are_those_of_metaworld(task: str) -> None:
     env.close()
 
 
+def scripted(task: str) -> Any:
+    """metaworld's own policy: what its observation asks for."""
+    from metaworld import policies
+
+    policy = {"drawer_open": policies.SawyerDrawerOpenV3Policy, "drawer_close": policies.SawyerDrawerCloseV3Policy}[task]()
+    return lambda info: np.clip(policy.get_action(info["state"].astype(np.float64)), -1, 1).astype(np.float32)
+
+
 @pytest.mark.usefixtures("blind")
 @pytest.mark.filterwarnings("ignore:Constant:UserWarning")
 @pytest.mark.parametrize("reward", ["v3", "v1"])
 @pytest.mark.parametrize("task", TASKS)
 def test_the_scripted_policies_succeed(task: str, reward: str) -> None:
-    # Without pictures: physics, rewards and success do not depend on them (test_textures_are_seen_and_leave_the_task_alone).
-    from metaworld import policies
-
-    policy = {"drawer_open": policies.SawyerDrawerOpenV3Policy, "drawer_close": policies.SawyerDrawerCloseV3Policy}[task]()
-    env = make(task, drawer_reward=reward)
+    policy, env = scripted(task), make(task, drawer_reward=reward)
     places = []
     for seed in range(4):
         _, info = env.reset(seed=seed)
         places.append(float(info["factors"]["drawer"][0]))
         began, wins, over = float(info["factors"]["drawer"][1]), [], False
         while not over:
-            action = np.clip(policy.get_action(info["state"].astype(np.float64)), -1, 1).astype(np.float32)
-            _, _, terminated, over, info = env.step(action)
+            _, _, terminated, over, info = env.step(policy(info))
             assert not terminated
             wins.append(info["success"])
         assert len(wins) == 100, "200 frames, two a step"
@@ -111,6 +101,32 @@ def test_the_scripted_policies_succeed(task: str, reward: str) -> None:
     assert len(set(places)) == 4
     assert -0.1 <= min(places) < max(places) <= 0.1
     env.close()
+
+
+@pytest.mark.usefixtures("world", "warp")
+@pytest.mark.filterwarnings("ignore:Constant:UserWarning")
+@pytest.mark.parametrize("task", TASKS)
+def test_the_scripted_policies_succeed_on_every_texture(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of each episode the first picture is drawn and no other: the policy looks at none.
+    policy, firsts, wins = scripted(task), {}, {}
+    for texture in patterns.TABLES:
+        env = make(task.replace("_", "/"), f"texture:{texture}")
+        for seed in range(4):
+            image, info = env.reset(seed=seed)
+            assert info["factors"]["texture"].tolist() == [patterns.TABLES.index(texture)]
+            firsts[texture, seed], steps, over = image.astype(float), 0, False
+            with monkeypatch.context() as undrawn:
+                undrawn.setattr(env.scene, "draw", lambda image=image: image)
+                while not over:
+                    _, _, _, over, info = env.step(policy(info))
+                    steps, over = steps + 1, over or info["success"]
+            assert info["success"], (texture, seed)
+            wins[texture, seed] = steps
+        env.close()
+    for seed in range(4):
+        assert len({wins[texture, seed] for texture in patterns.TABLES}) == 1, "a texture is nothing but looks"
+        for one, other in itertools.combinations(patterns.TABLES, 2):
+            assert np.abs(firsts[one, seed] - firsts[other, seed]).mean() > 5, (one, other)
 
 
 @pytest.mark.usefixtures("blind")

@@ -114,6 +114,9 @@ def _compile(number: int, meshes: Sequence[Mesh]) -> None:
     from OpenGL import GL
 
     kinds = GL.GL_VERTEX_ARRAY, GL.GL_NORMAL_ARRAY, GL.GL_TEXTURE_COORD_ARRAY
+    # A model with a skin (dog) leaves its buffers bound, and OpenGL would take the addresses below for places in them. MuJoCo binds anew.
+    for buffer in (GL.GL_ARRAY_BUFFER, GL.GL_ELEMENT_ARRAY_BUFFER):
+        GL.glBindBuffer(buffer, 0)
     GL.glNewList(number, GL.GL_COMPILE)
     for mesh in meshes:
         place, normal, order = (np.ascontiguousarray(array, kind) for array, kind in zip(mesh[:3], ("f4", "f4", "u4"), strict=True))
