@@ -177,7 +177,7 @@ def test_collected_videos_switch_and_are_taken_up(tmp_path: Path) -> None:
     assert api.collect(small.collect_config(tmp_path / "whole", **settings))
     episodes = [load_episode(path) for path in list_episodes(tmp_path / "whole")]
     assert [set_of(episode["factor.colour.agent"]) for episode in episodes] == ["set1"] * 3 + ["set2"] * 3
-    assert {"factor.background.clip", "factor.background.frame", "factor.phase"} <= episodes[0].keys()
+    assert {"factor.background.clip", "factor.background.frame", "factor.background.direction", "factor.phase"} <= episodes[0].keys()
     # A folder that was stopped after four episodes goes on as the whole one did.
     for path in list_episodes(tmp_path / "whole")[4:]:
         path.unlink()
