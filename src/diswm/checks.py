@@ -29,7 +29,7 @@ def check_unseen(config: TrainRun) -> None:
 def _trained_on(config: TrainRun, colours: Unseen) -> bool:
     held = envs.unseen(config.env, colours).plan().phases[0]
     same = [phase for phase in config.env.plan().phases if phase.colour.colours == colours]
-    return any(colours != "none" or set(held.layers) <= set(phase.layers) for phase in same)
+    return any(colours != "none" or set(held.layers) == set(phase.layers) for phase in same)
 
 
 def check_budget(config: TrainRun) -> None:

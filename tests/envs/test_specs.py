@@ -145,6 +145,15 @@ def test_what_was_never_trained_on() -> None:
     config = EnvConfig(task="toy", distractions=("background:noise,train", "camera:easy", "texture:train"))
     assert envs.unseen(config, "set2").distractions == ("background:noise,test", "camera:easy", "texture:test")
     assert envs.unseen(config, "set2").distract == ColourConfig(colours="set2")
+    assert envs.unseen(config, "none").distractions == ("background:noise,test", "texture:test"), "the camera was trained on"
     named = EnvConfig(task="toy", distractions=("background:video,folder=my/train,train",))
     assert envs.unseen(named, "set2").distractions == ("background:video,folder=my/train,test",)
     assert held_out(ColourConfig(colours="own_train"), "set2").colours == "own_test"
+
+
+def test_unseen_none_is_a_scene_without_what_was_trained_on() -> None:
+    phased = EnvConfig(task="walker_walk", distractions=("camera:easy,moving",), phases=("0:set1, 0.5:set2+light:easy",))
+    assert envs.unseen(phased, "none").plan().kinds() == set()
+    assert envs.unseen(phased, "set2").distractions == ("camera:easy,moving",), "of other colours the colours alone differ"
+    split = EnvConfig(task="walker_walk", distractions=("camera:easy,train",), phases=("0:set1, 0.5:camera:easy,test",))
+    assert envs.unseen(split, "none").distractions == (), "a phase trains on the test set"
