@@ -9,9 +9,11 @@ from diswm import envs
 from diswm.agents import Dreamer
 from diswm.config import UNSEEN, TrainRun, Unseen
 from diswm.contract import DiswmError, Env
-from diswm.exchange import NO_TASK
 from diswm.trainers.rollout import action_size
 from diswm.trainers.run import read_config
+
+NO_TASK = "unknown"
+"""Task of an imported agent whose user named none."""
 
 
 def check_unseen(config: TrainRun) -> None:
