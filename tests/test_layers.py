@@ -39,8 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "build": PARTS | {"config", "methods", "hub"},
     "portable": PARTS | {"config", "build", "hub", "report"},
     "released": {"contract", "data", "model"},
-    "exchange": PARTS | {"config", "methods", "build", "released"},
-    "explorer": PARTS | {"config", "build", "exchange", "portable", "report"},
+    "exchange": PARTS | {"config", "methods", "build", "checks", "released"},
+    "explorer": PARTS | {"config", "build", "checks", "portable", "report"},
     "factorsets": PARTS | {"config", "runtime"},
     "scoring": PARTS | {"config", "build", "explorer", "factorsets", "runtime"},
     "closeups": PARTS | {"config", "build", "factorsets", "hub"},
@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "matrix": PARTS | {"config", "evaluations"},
     "pictures": PARTS | {"matrix", "report"},
     "datasets": {"contract", "data", "trainers"},
-    "checks": PARTS | {"config", "exchange"},
+    "checks": PARTS | {"config"},
     "collecting": PARTS | {"config", "build", "checks", "runtime"},
     "api": PARTS
     | {

@@ -21,7 +21,7 @@ from released_like import random_parts, save_parts
 from torch import Tensor
 
 import diswm
-from diswm import api, released
+from diswm import api, exchange, released
 from diswm.build import checkpoint, load_video_model
 from diswm.cli import main
 from diswm.config import merge
@@ -212,7 +212,7 @@ def test_runs_start_from_imported_weights_and_go_on_from_their_own(tmp_path: Pat
 
 
 def test_what_does_not_fit_is_no_start(tmp_path: Path) -> None:
-    other = import_checkpoint(save_parts(tmp_path / "given", like_small(act_dim=3)), out=tmp_path / "other", task="toy")
+    other = import_checkpoint(save_parts(tmp_path / "given", like_small(act_dim=3)), out=tmp_path / "other")
     with pytest.raises(DiswmError, match=r"its agent has 3 actions, this task takes 2 actions\. Start from an agent of the same body"):
         api.train(small.train_config(tmp_path / "run", start=str(other)))
     with pytest.raises(DiswmError, match=r"has model\.z_dim 4, this run 5\. Use --model\.z-dim 4"):
@@ -226,11 +226,28 @@ def test_the_task_is_asked_for_where_it_matters(tmp_path: Path) -> None:
     for verb in (api.evaluate, api.traverse):
         with pytest.raises(DiswmError, match="with --task"):
             verb(nameless, device="cpu")
-    wrong = import_checkpoint(tmp_path / "given", out=tmp_path / "wrong", task="toy")
+    with pytest.raises(DiswmError, match=r"given: its agent gives 5 numbers, the task toy takes 2 numbers\. Name the task that it was"):
+        import_checkpoint(tmp_path / "given", out=tmp_path / "wrong", task="toy")
+    assert not (tmp_path / "wrong").exists()
+    head = json.loads((nameless / "config.json").read_text())
+    head["config"]["env"]["task"] = "toy"  # as of a version that did not look
+    (nameless / "config.json").write_text(json.dumps(head))
     with pytest.raises(DiswmError, match="gives 5 numbers, the task toy takes 2"):
-        api.evaluate(wrong, device="cpu")
+        api.evaluate(nameless, device="cpu")
     with pytest.raises(DiswmError, match=r"no task 'toi'\. Did you mean toy"):
         import_checkpoint(tmp_path / "given", out=tmp_path / "x", task="toi")
+
+
+def test_a_task_whose_simulator_is_not_here_is_believed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise DiswmError("walker_walk needs dm_control: pip install 'diswm[dmc]'.")
+
+    monkeypatch.setattr(exchange, "make", missing)
+    run = import_checkpoint(save_parts(tmp_path / "given", like_small()), out=tmp_path / "run", task="walker_walk")
+    assert json.loads((run / "config.json").read_text())["config"]["env"]["task"] == "walker_walk"
+    assert "whether its actions are those of walker_walk cannot be tried here: walker_walk needs dm_control" in capsys.readouterr().out
 
 
 def test_what_was_not_there_starts_fresh_and_does_not_go_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ from diswm.build import (
     load_video_model,
     start_from,
 )
-from diswm.checks import check_budget, check_images, check_task, check_unseen, check_window
+from diswm.checks import NO_TASK, check_budget, check_images, check_task, check_unseen, check_window
 from diswm.closeups import closeups, replay_of
 from diswm.collecting import collect
 from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dict
@@ -37,7 +37,7 @@ from diswm.data.disk import open_folder
 from diswm.data.videos import Videos
 from diswm.datasets import converting, hashing, unpacking
 from diswm.evaluations import Evaluations, evaluate_all
-from diswm.exchange import NO_TASK, export_checkpoint, import_checkpoint
+from diswm.exchange import export_checkpoint, import_checkpoint
 from diswm.factorsets import prober
 from diswm.hub import local
 from diswm.matrix import evaluate_matrix
@@ -202,7 +202,12 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
         closeups(run.folder, trainer.agent.world.encoder, trainer.replay)
     except DiswmError as error:  # a run so short that the replay holds no window
         console.print(f"no pictures: {error}")
-    results = evaluate_all(run.folder, trainer.agent, stages, config, frames)
+    try:
+        results = evaluate_all(run.folder, trainer.agent, stages, config, frames)
+    except DiswmError as error:
+        raise DiswmError(
+            f"{error} It happened in the last evaluation: the training is done and saved; the same command evaluates."
+        ) from error
     if results is None:
         return False
     if not logged:

@@ -82,7 +82,7 @@ class TraverseArgs:
 
 @dataclasses.dataclass(frozen=True)
 class ReportArgs:
-    """Write the page of a run, or of several held against each other (report.html, self-contained), and summary.json beside it."""
+    """Write the page of a run, or of several held against each other (report.html, self-contained), and its summary.json."""
 
     runs: Annotated[tuple[Path, ...], "positional"]
     """Folders of runs of `diswm train` or `diswm pretrain`, or folders that hold such. Several are grouped by what differs in their

@@ -9,9 +9,11 @@ from diswm import envs
 from diswm.agents import Dreamer
 from diswm.config import UNSEEN, TrainRun, Unseen
 from diswm.contract import DiswmError, Env
-from diswm.exchange import NO_TASK
 from diswm.trainers.rollout import action_size
 from diswm.trainers.run import read_config
+
+NO_TASK = "unknown"
+"""Task of an imported agent whose user named none."""
 
 
 def check_unseen(config: TrainRun) -> None:
@@ -29,7 +31,7 @@ def check_unseen(config: TrainRun) -> None:
 def _trained_on(config: TrainRun, colours: Unseen) -> bool:
     held = envs.unseen(config.env, colours).plan().phases[0]
     same = [phase for phase in config.env.plan().phases if phase.colour.colours == colours]
-    return any(colours != "none" or set(held.layers) <= set(phase.layers) for phase in same)
+    return any(colours != "none" or set(held.layers) == set(phase.layers) for phase in same)
 
 
 def check_budget(config: TrainRun) -> None:

@@ -92,7 +92,7 @@ class TrainRun:
     wandb: bool = False
     """Also log to Weights & Biases."""
     unseen: Unseen = "set2"
-    """Colours never trained on, for the final evaluation; none: the scene's own."""
+    """Colours never trained on, for the final evaluation; none: the scene's own, without any distraction that was trained on."""
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)

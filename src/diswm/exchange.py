@@ -11,6 +11,7 @@ import torch
 from diswm import __version__
 from diswm.agents import Dreamer, WorldLearner
 from diswm.build import checkpoint, load_learner
+from diswm.checks import NO_TASK, check_actions
 from diswm.config import PretrainRun, TrainRun, from_dict, merge, to_dict
 from diswm.contract import Counters, DiswmError
 from diswm.data.disk import require_free, whole_folder
@@ -23,8 +24,6 @@ from diswm.trainers.progress import console
 from diswm.trainers.run import FORMAT, read_config, write_json
 
 METHOD = "diswm"
-NO_TASK = "unknown"
-"""Task of an imported agent whose user named none."""
 _ADVICE = "Free some space or choose another folder with --out."
 
 
@@ -34,9 +33,9 @@ _ADVICE = "Free some space or choose another folder with --out."
 def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None = None) -> Path:
     """Read the weights that the authors' release saves in ``folder`` and write them as a run, ``out``.
 
-    encoder.pt, decoder.pt and rssm.pt make a video model; with actor.pt too it is an agent of ``task`` (value.pt and reward.pt
-    start fresh where they are missing). Shapes decide all sizes. What our networks have no place for (teacher_encoder.pt, heads and
-    actions of a video model) is kept aside for ``export_checkpoint``. Returns ``out``. DiswmError for files that are missing,
+    encoder.pt, decoder.pt and rssm.pt make a video model; with actor.pt too it is an agent of ``task``, whose actions must fit (value.pt
+    and reward.pt start fresh where they are missing). Shapes decide all sizes. What our networks have no place for (teacher_encoder.pt,
+    heads and actions of a video model) is kept aside for ``export_checkpoint``. Returns ``out``. DiswmError for files that are missing,
     damaged or do not fit, for a folder that is there already and for a full disk; then nothing is written.
     """
     source, out = Path(folder), Path(out)
@@ -47,6 +46,8 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
     agent = "actor" in parts
     config = _train_config(sizes, out, task) if agent else _pretrain_config(sizes, out)
     learner = _agent(config, sizes) if isinstance(config, TrainRun) else _video(config)
+    if task is not None and isinstance(learner, Dreamer):
+        _check_task(source, learner, task)
     fresh = _fill(learner, parts)
     state = learner.state_dict()
     state["model"]["aside"] = aside = _aside(parts, sizes, agent)
@@ -68,6 +69,19 @@ def import_checkpoint(folder: Path | str, *, out: Path | str, task: str | None =
         kept = ["the columns of actions in rssm.pt" if part == "actions" else f"{part}.pt" for part in aside]
         console.print(f"{out}: kept aside for export: {', '.join(kept)}")
     return out
+
+
+def _check_task(source: Path, agent: Dreamer, task: str) -> None:
+    """DiswmError unless the actions fit the task; a note where a task that there is cannot be made on this machine."""
+    try:
+        env = make(EnvConfig(task=task))
+    except DiswmError as error:
+        if task not in tasks():
+            raise
+        console.print(f"{source}: whether its actions are those of {task} cannot be tried here: {error}")
+        return
+    env.close()
+    check_actions(source, agent, task, env, "Name the task that it was trained on with --task, or none.")
 
 
 def _bytes(parts: dict[str, StateDict]) -> int:

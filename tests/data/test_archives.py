@@ -182,6 +182,21 @@ def test_damaged_episodes_are_left_out_by_name(tmp_path):
     assert "pickled objects" in reasons["pickled.npz"]
 
 
+@pytest.mark.parametrize("ram_bytes", [1 << 20, 0])
+def test_what_holds_only_damaged_episodes_leaves_nothing_unpacked(tmp_path, ram_bytes):
+    good = write(tmp_path / "good.tar.xz", files())
+    kept = Videos(good, length=4, cache=tmp_path / "cache").folders[0]
+    whole = npz(released(0, 7))
+    harmed = whole[:200] + bytes(byte ^ 255 for byte in whole[200:400]) + whole[400:]  # its header is still good
+    for name, content in {"harmed": harmed, "cut": whole[:200], "pickled": npz({"image": np.array([{"a": 1}] * 5, object)})}.items():
+        bad = write(tmp_path / f"{name}.tar.xz", {"d/train_eps/one.npz": content})
+        with pytest.raises(DiswmError, match=r"None of 1 files can be used\. The first: "):
+            Videos(bad, length=4, cache=tmp_path / "cache", ram_bytes=ram_bytes)
+    unpacked = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+    assert len(unpacked) == 1
+    assert unpacked[0] in kept.parents, "and what is good stays"
+
+
 # ---- what is not
 
 

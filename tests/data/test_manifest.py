@@ -95,6 +95,15 @@ def test_one_data_set_holds_one_kind(tmp_path, other):
     assert writer.episodes == len(list_episodes(tmp_path)) == 1
 
 
+def test_a_data_set_from_before_a_label_was_there_goes_on_without_it(tmp_path):
+    later = {**make(1), "factor.background.direction": np.ones((6, 1), np.float32)}
+    fill(tmp_path / "old", [0])
+    with VideoWriter(tmp_path / "old", ABOUT) as writer:
+        assert load_episode(writer.add(later), require=()).keys() == make(0).keys()
+    with VideoWriter(tmp_path / "new", ABOUT) as writer:
+        assert load_episode(writer.add(later), require=()).keys() == later.keys()
+
+
 def test_bad_episodes_are_refused_before_they_are_written(tmp_path):
     writer = VideoWriter(tmp_path, ABOUT)
     with pytest.raises(DiswmError, match="has no 'image'"):

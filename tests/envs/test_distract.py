@@ -340,7 +340,7 @@ def test_an_unfinished_episode_is_played_again_to_the_same_picture(renderer: str
     two.restore(one.state())
     first, second = one.builder.episode(), two.builder.episode()
     assert first.keys() == second.keys()
-    assert {"factor.camera.roll", "factor.light.tilt", "factor.background.frame", "factor.texture"} <= first.keys()
+    assert {"factor.camera.roll", "factor.light.tilt", "factor.background.direction", "factor.texture"} <= first.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
     action = np.full(6, 0.3, np.float32)
     one.step(action)
@@ -357,3 +357,18 @@ def test_info_tells_the_frame_that_is_drawn() -> None:
         image, _, _, _, info = env.step(np.zeros(2, np.float32))
         clip, time = (int(info["factors"][name][0]) for name in ("background.clip", "background.frame"))
         assert np.array_equal(image[0, 0], patterns.frame("noise", clip, time, 64)[0, 0])
+
+
+def test_info_tells_where_the_clip_plays_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "FRAMES", 6)
+    env = make("toy", ["background:shapes,dynamic"], action_repeat=1)
+    begins = set()
+    for seed in range(8):
+        found = play(env, seed, steps=12)
+        times, directions = found["background.frame"][:, 0], found["background.direction"][:, 0]
+        assert np.array_equal(np.diff(times), directions[1:]), "a frame on, to where the label says; at an end it says the other"
+        assert set(directions) == {-1.0, 1.0}, "it turned at an end"
+        begins.add(directions[0])
+    assert begins == {-1.0, 1.0}, "drawn: eight alike come once in 128"
+    still = play(make("toy", ["background:shapes"]), 0)
+    assert (still["background.direction"] == 0).all()

@@ -177,7 +177,7 @@ def test_collected_videos_switch_and_are_taken_up(tmp_path: Path) -> None:
     assert api.collect(small.collect_config(tmp_path / "whole", **settings))
     episodes = [load_episode(path) for path in list_episodes(tmp_path / "whole")]
     assert [set_of(episode["factor.colour.agent"]) for episode in episodes] == ["set1"] * 3 + ["set2"] * 3
-    assert {"factor.background.clip", "factor.background.frame", "factor.phase"} <= episodes[0].keys()
+    assert {"factor.background.clip", "factor.background.frame", "factor.background.direction", "factor.phase"} <= episodes[0].keys()
     # A folder that was stopped after four episodes goes on as the whole one did.
     for path in list_episodes(tmp_path / "whole")[4:]:
         path.unlink()
@@ -212,6 +212,9 @@ def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
 def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
     with pytest.raises(DiswmError, match=r"trains on colours set2.*--unseen"):
         api.train(small.train_config(tmp_path / "x", env__phases=list(SWITCH)))
+    bare = ["0:set1+background:noise, 0.5:none"]  # the bare scene, which `--unseen none` is, is trained on
+    with pytest.raises(DiswmError, match=r"trains on colours none.*--unseen set2"):
+        api.train(small.train_config(tmp_path / "x", env__phases=bare, env__distractions=["background:plain"], unseen="none"))
     with pytest.raises(DiswmError, match="color_hard,train"):
         api.train(small.train_config(tmp_path / "x", env__distract__colours="any"))
 

@@ -54,7 +54,7 @@ def test_a_world_is_bare_unless_distractions_are_named() -> None:
     assert (varied[0] != varied[1]).all()
     assert (varied[1] != varied[2]).any(), "colours of set 1 walk"
     names, kept = seen(distract=["background:noise"])
-    assert names == plain | {"background.clip", "background.frame"}
+    assert names == plain | {"background.clip", "background.frame", "background.direction"}
     assert (kept == own).all(), "what is named is all there is"
     _, phased = seen(phases=("0:set1",))
     assert (phased[0] != phased[1]).all(), "phases name theirs"

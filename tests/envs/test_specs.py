@@ -68,6 +68,10 @@ def test_the_other_kinds_and_their_combination() -> None:
         ("background:video,clips=0.5", "clips='0.5' must be a whole number"),
         ("background:image,moving", "an image does not move"),
         ("texture:zzz", "There are: all, train, test"),
+        # Folders whose names part a text: how to write them is said.
+        ("background:video,folder=films, new", """no option 'new'. A folder whose name has a comma, a plus or a quote stands in double"""),
+        ("background:video,folder=films,movng", "no option 'movng'. Did you mean moving? A folder whose"),
+        ('background:video,folder="films', "a double quote is not closed"),
         ("texture:all,moving", "takes no option 'moving'"),
         ("light:0.5", "must lie in [0, 0.45]"),
     ],
@@ -77,6 +81,22 @@ def test_what_there_is_not_is_refused_with_the_nearest_names(text: str, words: s
         distracted(ColourConfig(), [text])
     assert words in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["films, new", "a+b", "a,train", 'the "old" ones', "set1, 0.5:set2"])
+def test_a_folder_in_double_quotes_has_any_name(name: str) -> None:
+    text = 'background:video,folder="{}",train'.format(name.replace('"', '""'))
+    layer = BackgroundConfig("video", split="train", folder=name)
+    assert distracted(ColourConfig(), [text])[1] == (layer,)
+    phases = plan(ColourConfig(), [], [f"0:set1+{text}, 0.5:{text}+set2"]).phases
+    assert [(phase.colour.colours, phase.layers) for phase in phases] == [("set1", (layer,)), ("set2", (layer,))]
+    held = envs.unseen(EnvConfig(task="toy", distractions=(text,)), "set2")
+    assert held.distractions == (text.removesuffix("train") + "test",), "the name is left alone"
+
+
+def test_a_plus_in_a_folder_of_a_phase_is_not_taken_for_a_distraction() -> None:
+    with pytest.raises(DiswmError, match=r"'b' is no distraction\. A folder whose name has a comma, a plus or a quote"):
+        plan(ColourConfig(), [], ["0:background:video,folder=a+b"])
 
 
 def test_a_kind_is_named_once() -> None:
@@ -125,6 +145,15 @@ def test_what_was_never_trained_on() -> None:
     config = EnvConfig(task="toy", distractions=("background:noise,train", "camera:easy", "texture:train"))
     assert envs.unseen(config, "set2").distractions == ("background:noise,test", "camera:easy", "texture:test")
     assert envs.unseen(config, "set2").distract == ColourConfig(colours="set2")
+    assert envs.unseen(config, "none").distractions == ("background:noise,test", "texture:test"), "the camera was trained on"
     named = EnvConfig(task="toy", distractions=("background:video,folder=my/train,train",))
     assert envs.unseen(named, "set2").distractions == ("background:video,folder=my/train,test",)
     assert held_out(ColourConfig(colours="own_train"), "set2").colours == "own_test"
+
+
+def test_unseen_none_is_a_scene_without_what_was_trained_on() -> None:
+    phased = EnvConfig(task="walker_walk", distractions=("camera:easy,moving",), phases=("0:set1, 0.5:set2+light:easy",))
+    assert envs.unseen(phased, "none").plan().kinds() == set()
+    assert envs.unseen(phased, "set2").distractions == ("camera:easy,moving",), "of other colours the colours alone differ"
+    split = EnvConfig(task="walker_walk", distractions=("camera:easy,train",), phases=("0:set1, 0.5:camera:easy,test",))
+    assert envs.unseen(split, "none").distractions == (), "a phase trains on the test set"

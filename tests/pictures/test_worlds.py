@@ -49,6 +49,13 @@ def test_frames_are_those_of_the_environment() -> None:
     assert "cannot show the distraction light" in world.strips[3].refused
 
 
+def test_of_distractions_together_those_are_drawn_that_the_world_shows() -> None:
+    cell = Cell("all together", "easy", ("colour:easy", "camera:easy", "background:easy", "light:easy"))
+    strip = draw_world("toy", [cell], 1, 3, lambda what: None).strips[0]
+    assert strip.cell == Cell("all together", "easy", ("colour:easy", "background:easy")), "the toy has neither camera nor lights"
+    assert np.array_equal(strip.frames, by_hand(strip.cell.texts, 1, False))
+
+
 def test_what_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     world = draw_world("gym/Nowhere-v0", CELLS, 2, 0, lambda what: None)
     assert world.strips == ()
@@ -81,6 +88,7 @@ def test_tasks_are_named_once_and_known() -> None:
     assert named([]) == list(worlds.TASKS)
     assert set(envs.tasks()) < set(named(["all"]))
     assert named(["toy", "walker_walk", "toy"]) == ["toy", "walker_walk"]
+    assert named(["drawer/open", "drawer_open", "pusher", "gym/CartPole-v1"]) == ["drawer_open", "pusher", "gym/CartPole-v1"]
     with pytest.raises(DiswmError, match=r"There is no task 'wlker_walk'\. Did you mean walker_walk"):
         named(["wlker_walk"])
 

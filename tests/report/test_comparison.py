@@ -165,7 +165,7 @@ def test_where_nothing_is_unseen_the_rest_is_compared(tmp_path: Path) -> None:
     (gap,) = rows(tmp_path / "out_files" / "table_differences_gym_CartPole-v1.csv")
     assert (gap["seen"], gap["unseen"], gap["verdict_in_area"]) == ("-100.0", "", "lower")
     assert "No unseen world: of its task." in read(page).text
-    json.loads((tmp_path / "summary.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    json.loads((tmp_path / "out_files" / "summary.json").read_text(), parse_constant=lambda name: pytest.fail(name))
 
 
 def test_groups_of_other_budgets_are_not_subtracted(tmp_path: Path) -> None:

@@ -176,7 +176,16 @@ def test_totals_replace_the_cost_and_bring_stages(run: Path, tmp_path: Path) -> 
 
 def test_out_may_be_the_page_itself(run: Path, tmp_path: Path) -> None:
     assert write_report(run, out=tmp_path / "x" / "page.html") == tmp_path / "x" / "page.html"
-    assert (tmp_path / "x" / "summary.json").is_file()
+    assert (tmp_path / "x" / "page_files" / "summary.json").is_file()
+
+
+def test_two_pages_in_one_folder_keep_their_summaries(run: Path, tmp_path: Path) -> None:
+    write_report(run, out=tmp_path / "x")
+    before = (tmp_path / "x" / "summary.json").read_bytes()
+    text = write_report(run, out=tmp_path / "x" / "other.html", totals={"seconds": 1}).read_text(encoding="utf-8")
+    assert (tmp_path / "x" / "summary.json").read_bytes() == before
+    assert json.loads((tmp_path / "x" / "other_files" / "summary.json").read_text())["seconds"] == 1
+    assert "<code>other_files/summary.json</code>" in text
 
 
 def test_a_bare_config_is_enough(run: Path) -> None:

@@ -16,7 +16,7 @@ from diswm import api, envs
 from diswm.agents import Dreamer
 from diswm.contract import Array
 from diswm.envs.vector import InProcess
-from diswm.trainers.evaluate import Abandoned, evaluate, mean_actor, random_actor
+from diswm.trainers.evaluate import Abandoned, Diverged, evaluate, mean_actor, random_actor
 from diswm.trainers.seeds import seed_of
 
 
@@ -130,6 +130,35 @@ def test_an_episode_succeeds_if_any_step_did(monkeypatch: pytest.MonkeyPatch) ->
     plain = evaluate(chase, make(3), [3, 1, 4, 15])
     assert plain.successes == ()
     assert plain.record() == {"returns": result.returns}
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_an_episode_that_diverges_has_the_return_of_the_steps_before(at_once: int, caplog: pytest.LogCaptureFixture) -> None:
+    def diverge(env: Any) -> Any:
+        reset, step, begun = env.reset, env.scene.step, {}
+
+        def begin(*, seed: int, options: Any = None) -> Any:
+            begun.update(seed=seed, frames=0)
+            return reset(seed=seed, options=options)
+
+        def go(control: Array) -> Any:
+            begun["frames"] += 1
+            bad = begun == {"seed": 1, "frames": 8}  # the second frame of step 4
+            return step(control)._replace(reward=float("nan") if bad else 1.0)
+
+        env.reset, env.scene.step = begin, go
+        return env
+
+    result = evaluate(chase, InProcess([diverge(env) for env in make(at_once).envs]), [3, 1, 4])
+    assert (result.returns, result.steps) == ([100.0, 6.0, 100.0], [50, 3, 50])
+    assert "in step 4 of the episode of seed 1. " in caplog.text
+    assert caplog.text.count("Its return is that of the 3 steps before.") == 1
+
+
+def test_an_agent_whose_actions_are_no_numbers_is_named() -> None:
+    lost: Any = type("Lost", (), {"policy": lambda *given, **more: (np.full((1, 2), np.nan, np.float32), None)})()
+    with pytest.raises(Diverged, match=r"actions in its evaluation are not finite\. .*learning rates"):
+        evaluate(mean_actor(lost), make(1), [1])
 
 
 def test_success_is_written_and_said(

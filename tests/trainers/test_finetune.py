@@ -11,7 +11,7 @@ import pytest
 import small
 import torch
 
-from diswm import api, envs
+from diswm import api, envs, evaluations
 from diswm.agents import Dreamer
 from diswm.build import load_video_model
 from diswm.contract import DiswmError
@@ -19,6 +19,7 @@ from diswm.data.replay import Replay
 from diswm.model.world import WorldModel
 from diswm.trainers import finetune
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint
+from diswm.trainers.evaluate import Diverged
 from diswm.trainers.finetune import TrainConfig, updates_due
 from diswm.trainers.meter import Meter
 from diswm.trainers.seeds import COMPONENTS, generator, seed_of
@@ -244,6 +245,44 @@ def test_weights_that_blow_up_are_named_before_the_environment_is(tmp_path: Path
     # The first update is finite and its weights are not: the next action would be NaN.
     with pytest.raises(DiswmError, match=r"actions are not finite after \d+ updates.*learning rates"):
         api.train(small.train_config(tmp_path / "agent", learner__lr=1e18))
+
+
+@pytest.mark.parametrize(("kind", "saved"), [(DiswmError, True), (Diverged, False)])
+def test_an_evaluation_that_fails_ends_the_run_with_all_that_it_learned(
+    kind: type[DiswmError], saved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = small.train_config(tmp_path / "whole")
+    assert api.train(whole)
+    config = small.train_config(tmp_path / "agent")
+
+    def fail(*given: Any) -> Any:
+        raise kind("gym/Mine-v0: its step() failed.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluations, "evaluate", fail)
+        with pytest.raises(DiswmError, match="its step") as told:
+            api.train(config)
+    path = last_checkpoint(config.out / "checkpoints")
+    assert (path is not None) == saved, "what may have lost its weights does not replace what is good"
+    if path is not None:
+        assert "It happened in an evaluation: the training is saved at 120 frames" in str(told.value)
+        assert load_checkpoint(path)["counters"]["frames"] == 120
+        assert api.train(config), "with the cause gone it goes on"
+        assert small.events(config.out) == small.events(whole.out), "and is what it would have been"
+
+
+def test_a_last_evaluation_that_fails_leaves_the_training_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+
+    def fail(*given: Any) -> Any:
+        raise DiswmError("gym/Mine-v0: its step() failed.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluations, "evaluate", fail)
+        with pytest.raises(DiswmError, match="the last evaluation: the training is done and saved"):
+            api.train(config)
+    assert api.train(config)
+    assert (config.out / "evaluation.json").exists()
 
 
 def test_patience_is_kept_over_a_resume() -> None:

@@ -35,6 +35,7 @@ XZ_MEMORY = 512 << 20  # that the decoder may take; `xz -9` asks for 65 MiB
 INDEX = "unpacked.json"
 HEADER_ERROR, READ_ERROR = tarfile.HeaderError, tarfile.ReadError
 _CHUNK = 1 << 16
+_UNPACKED = "unpacked-"
 _KINDS = ".tar, .tar.gz or .tar.xz"
 _ADVICE = "Free some space, put the runs (and the cache beside them) on another disk, or unpack the archive elsewhere and name its folder."
 # What tarfile raises on damaged bytes; RecursionError where headers of headers follow each other.
@@ -86,7 +87,7 @@ def unpack(archive: Path, cache: Path | None, on_progress: Progress | None = Non
         raise DiswmError(f"{archive}: is a file. Name a cache folder to unpack it into, or unpack it and name the folder.")
     with _Stream(archive) as stream:
         stream.lock()  # a second run waits for the first, then finds the folder
-        target = cache / f"unpacked-{_key(archive)}"
+        target = cache / f"{_UNPACKED}{_key(archive)}"
         if _whole(target):
             return target
         require_free(cache, stream.size, f"Unpacking {archive}", _ADVICE)
@@ -98,6 +99,13 @@ def unpack(archive: Path, cache: Path | None, on_progress: Progress | None = Non
                 why = str(error) or type(error).__name__
                 raise DiswmError(f"{archive}: cannot be unpacked ({why}). Expected a whole {_KINDS}; fetch it again.") from error
     return target
+
+
+def forget(folder: Path, cache: Path | None) -> None:
+    """Remove what an archive was unpacked to in ``cache``, if ``folder`` lies in that: nothing there can be used."""
+    for place in (folder, *folder.parents):
+        if cache is not None and place.parent == cache and place.name.startswith(_UNPACKED):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _key(archive: Path) -> str:

@@ -25,6 +25,7 @@ _MOST = 10_000_000  # episodes; a name with a later time is not numbered by us
 _UNREADABLE = "Fetch or convert the data set again, or remove this file to use the episodes unchecked."
 _SETTINGS = ("size", "fit", "fps", "camera")
 _MAY_CHANGE = ("versions",)  # between the start of a data set and its resumption
+_LATER = ("background.direction",)  # labels that there were not at first: a data set that was begun without them goes on without them
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -156,6 +157,9 @@ class VideoWriter:
     def add(self, episode: Mapping[str, Array], number: int | None = None) -> Path:
         """Write one episode, of this number or the next. Raises DiswmError as ``save_episode`` does, and for images or factors unlike
         those before."""
+        if self._factors is not None:
+            left_out = {FACTOR_PREFIX + name for name in _LATER if name not in self._factors}
+            episode = {name: value for name, value in episode.items() if name not in left_out}
         rows = check_episode(episode, f"the episode for {self.folder}")
         shapes = {name: np.shape(value) for name, value in episode.items()}
         self._check_like(shapes, "the episode")

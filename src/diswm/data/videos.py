@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from diswm.contract import FACTOR_PREFIX, Array, Batch, DiswmError, Episode
+from diswm.data.archives import forget
 from diswm.data.cameras import remarks
 from diswm.data.convert import Watch, video_folder
 from diswm.data.disk import make_folder, require_free, size, write_atomically, write_error
@@ -107,8 +108,8 @@ class Videos:
     ) -> None:
         given = [folders] if isinstance(folders, str | Path) else folders
         self.notes: list[str] = []
-        where = Path(cache) if cache else None
-        self.folders = [video_folder(Path(f), where, on_unpack, on_clip, on_hash, self.notes.append) for f in given]
+        self._where = Path(cache) if cache else None
+        self.folders = [video_folder(Path(f), self._where, on_unpack, on_clip, on_hash, self.notes.append) for f in given]
         self.length = length
         self.skipped: list[tuple[str, str]] = []
         self.manifests: list[dict[str, Any]] = []
@@ -218,6 +219,8 @@ class Videos:
             on_progress(done, total)
         if not rows:
             name, reason = self.skipped[0]
+            for folder in self.folders:
+                forget(folder, self._where)
             raise DiswmError(f"None of {len(self.skipped)} files can be used. The first: {name}: {reason} {_SCHEMA}")
         self.hash, self._factors = digest.hexdigest(), _common(labels)
 

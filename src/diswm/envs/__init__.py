@@ -193,8 +193,15 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
 
 
 def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvConfig:
-    """The environment under what was never trained on: other colours, the test sets where it has train sets, another texture."""
+    """The environment under what was never trained on: other colours, the test sets where it has train sets, another texture.
+
+    Other distractions are those of training, so that colours alone differ; with colours ``none`` these are left out.
+    """
     layers = held_out_layers(config.distractions, config.phases)
+    if colours == "none":
+        met = {layer for phase in config.plan().phases for layer in phase.layers}
+        held = (text for text in layers if text not in config.distractions)
+        layers = tuple(text for text in held if not met & {*distracted(config.distract, [text])[1]})
     distract = held_out(config.distract, "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())
 

@@ -58,15 +58,16 @@ class Backdrop:
     def __init__(self, config: BackgroundConfig, scene: Any):
         self.config, self.clips = config, open_clips(config, scene.image_size)
         self.ground = scene.ground if config.ground is None else config.ground
-        self.clip = self.time = 0
+        self.clip = self.time = self.direction = 0
 
     def reset(self, rng: np.random.Generator) -> None:
         self.clip = int(rng.choice(self.clips.choice()))
         self.length = self.clips.length(self.clip)
-        self.time, self.direction = int(rng.integers(self.length)), int(rng.choice([-1, 1]))
+        self.time, direction = int(rng.integers(self.length)), int(rng.choice([-1, 1]))
+        self.direction = direction if self.config.moving and self.length > 1 else 0
 
     def move(self) -> None:
-        if not self.config.moving or self.length == 1:
+        if not self.direction:
             return
         if not 0 <= self.time + self.direction < self.length:
             self.direction = -self.direction
@@ -76,7 +77,8 @@ class Backdrop:
         look.background, look.ground = self.clips.frame(self.clip, self.time), self.ground
 
     def factors(self) -> dict[str, float]:
-        return {"background.clip": self.clip, "background.frame": self.time}
+        """``direction`` is where it plays to: 1 forwards, -1 backwards, 0 where it stands still."""
+        return {"background.clip": self.clip, "background.frame": self.time, "background.direction": self.direction}
 
 
 class Print:
@@ -104,7 +106,7 @@ class Print:
 
 DEFAULTS: dict[str, dict[str, float]] = {
     **{kind.kind: {factor.name: factor.default for factor in kind().factors()} for kind in (CameraConfig, LightConfig)},
-    "background": {"background.clip": -1.0, "background.frame": -1.0},
+    "background": {"background.clip": -1.0, "background.frame": -1.0, "background.direction": 0.0},
     "texture": {"texture": -1.0},
 }
 """Values of the factors while their distraction does not hold; -1 is the scene's own background and texture."""

@@ -1,7 +1,8 @@
 """Distractions as text, and the plan of an environment: which distractions hold in which part of a run.
 
 A distraction is KIND:VALUE[,OPTION...]: ``colour:set1``, ``camera:easy,moving``, ``background:video,dynamic,folder=DAVIS``,
-``light:medium``, ``texture:train``, ``texture:marble``. Phases are ``0:set1, 0.5:set2`` (fractions of the budget of frames; abrupt) or
+``light:medium``, ``texture:train``, ``texture:marble``. A folder whose name has a comma, a plus or a quote stands in double quotes, one
+inside twice: ``folder="a, b"``. Phases are ``0:set1, 0.5:set2`` (fractions of the budget of frames; abrupt) or
 ``0:set1, 0.4-0.6:set2+camera:easy`` (gradual: the share of episodes under the new distractions grows from 0 to 1).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -46,6 +48,8 @@ _COLOURS: dict[str, dict[str, Any]] = {
 COLOUR_NAMES = tuple(_COLOURS)
 unknown = functools.partial(contract.unknown, cutoff=0.4)  # names are short here
 _MOVES = {"moving": True, "dynamic": True, "static": False}
+_UNQUOTED = r'(?=(?:[^"]*"[^"]*")*[^"]*$)'  # behind what is matched quotes come in pairs: it stands in none
+_QUOTE = 'A folder whose name has a comma, a plus or a quote stands in double quotes, one inside twice: folder="a, b".'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +113,7 @@ def held_out_layers(distractions: Sequence[str], phases: Sequence[str]) -> tuple
     """
     texts = [*distractions, *(text for item in phases for _, _, found in _split_phases(item) for text in found)]
     named = {value for kind, value, _ in (_parts(text) for text in texts if text != "none") if kind == "texture" and value not in SPLITS}
-    held = [re.sub(r"(,\s*|:)train\b(?!=)", r"\1test", text) for text in distractions]
+    held = [_tested(text) for text in distractions]
     if not named:
         return tuple(held)
     sets = patterns.TABLE_SETS if named <= {*patterns.TABLES} else patterns.FLOOR_SETS
@@ -118,6 +122,13 @@ def held_out_layers(distractions: Sequence[str], phases: Sequence[str]) -> tuple
     split = "train" if named & {*sets["test"]} else "test"
     texture = sets[split][0] if len(sets[split]) == 1 else split
     return (*(text for text in held if kind_of(text) != "texture"), f"texture:{texture}")
+
+
+def _tested(text: str) -> str:
+    """The distraction with its test set in the place of its train set."""
+    first, *options = _cut(text, ",")
+    words = ["test" if option.strip() == "train" else option for option in options]
+    return ",".join([re.sub(r"^(\w+:\s*)train\s*$", r"\1test", first), *words])
 
 
 def distracted(colour: ColourConfig, texts: Iterable[str]) -> tuple[ColourConfig, tuple[Layer, ...]]:
@@ -142,14 +153,25 @@ def kind_of(text: str) -> str:
 
 def _parts(text: str) -> tuple[str, str, list[str]]:
     """``camera:easy,moving`` -> camera, easy, [moving]; a set of colours alone is one of colour."""
+    _check_quotes(text)
     kind, colon, rest = str(text).strip().partition(":")
     kind = {"color": "colour"}.get(kind, kind)
     if not colon and kind.split(",")[0] in _COLOURS:
         kind, rest = "colour", text.strip()
     if kind not in KINDS:
         raise unknown("distraction", kind, KINDS)
-    value, *options = (word.strip() for word in rest.split(","))
+    value, *options = (word.strip() for word in _cut(rest, ","))
     return kind, value, options
+
+
+def _cut(text: str, mark: str) -> list[str]:
+    """The pieces of a text between marks; those in double quotes part nothing."""
+    return re.split(re.escape(mark) + _UNQUOTED, text)
+
+
+def _check_quotes(text: str) -> None:
+    if str(text).count('"') % 2:
+        raise DiswmError(f"{text!r}: a double quote is not closed. {_QUOTE}")
 
 
 def _colour(text: str, value: str, options: list[str], base: ColourConfig) -> ColourConfig:
@@ -243,6 +265,8 @@ def _options(text: str, options: list[str], known: tuple[str, ...]) -> dict[str,
     given: dict[str, str] = {}
     for option in options:
         name, equals, value = option.partition("=")
+        if name not in known and "folder" in given:
+            raise DiswmError(f"{text!r}: there is no option {name!r}.{contract.did_you_mean(name, known, 3, 0.4)} {_QUOTE}")
         if name not in known:
             raise (
                 unknown(f"option of {text!r}:", name, known) if known else DiswmError(f"{text!r}: takes no option {name!r}. Leave it out.")
@@ -250,7 +274,7 @@ def _options(text: str, options: list[str], known: tuple[str, ...]) -> dict[str,
         valued = name in ("delta", "std", "per", "folder", "clips", "ground")
         if bool(equals) != valued or (valued and not value):
             raise DiswmError(f"{text!r}: {name} {f'needs a value: {name}=...' if valued else 'takes no value'}.")
-        given[name] = value
+        given[name] = value[1:-1].replace('""', '"') if re.fullmatch('".+"', value) else value
     for words in (tuple(_MOVES), SPLITS):
         if sum(word in given for word in words) > 1:
             raise DiswmError(f"{text!r}: {' and '.join(word for word in words if word in given)} exclude each other. Name one.")
@@ -265,11 +289,18 @@ def _number(text: str, name: str, value: str) -> float:
 
 def _split_phases(text: str) -> list[tuple[float, float, list[str]]]:
     """``0:set1, 0.4-0.6:set2+camera:easy`` -> start, end and distractions of each."""
-    pieces = re.split(r"(?:^|,)\s*(\d*\.?\d+)(?:-(\d*\.?\d+))?:", str(text).strip())
+    _check_quotes(text)
+    pieces = re.split(r"(?:^|,)\s*(\d*\.?\d+)(?:-(\d*\.?\d+))?:" + _UNQUOTED, str(text).strip())
     if pieces[0].strip() or len(pieces) == 1:
         raise DiswmError(f"phases={text!r} cannot be read. Expected `0:set1, 0.5:set2`, or gradual `0:set1, 0.4-0.6:set2+camera:easy`.")
     starts, ends, bodies = pieces[1::3], pieces[2::3], pieces[3::3]
-    return [
-        (float(start), float(end or start), [part.strip() for part in body.split("+")])
-        for start, end, body in zip(starts, ends, bodies, strict=True)
-    ]
+    return [(float(start), float(end or start), _together(body)) for start, end, body in zip(starts, ends, bodies, strict=True)]
+
+
+def _together(text: str) -> list[str]:
+    """``set2+camera:easy`` -> its distractions."""
+    parts = [part.strip() for part in _cut(text, "+")]
+    for before, part in itertools.pairwise(parts):
+        if "folder=" in before and part.split(":")[0] not in (*KINDS, "color", *COLOUR_NAMES):
+            raise DiswmError(f"{text!r}: {part!r} is no distraction. {_QUOTE}")
+    return parts

@@ -15,7 +15,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError, Env
 from diswm.envs.process import GUARD, TRIES, WorkerProcess
-from diswm.envs.worker import Info, Maker, Outcome, serve
+from diswm.envs.worker import Info, Maker, Outcome, act, serve
 
 _LOG = logging.getLogger("diswm")
 
@@ -31,7 +31,8 @@ class Vector(Protocol):
         """Start an episode in the first ``len(seeds)`` environments."""
 
     def step(self, actions: dict[int, Array]) -> dict[int, Outcome]:
-        """Act, (A,) each, in the environments of these indices; the others stay as they are."""
+        """Act, (A,) each, in the environments of these indices; the others stay as they are. See `worker.act` of simulations that
+        diverge."""
 
     def close(self) -> None: ...
 
@@ -56,11 +57,7 @@ class InProcess:
 
     def step(self, actions: dict[int, Array]) -> dict[int, Outcome]:
         """As `Vector.step`."""
-        found = {}
-        for index, action in actions.items():
-            self.images[index], reward, terminated, truncated, info = self.envs[index].step(action)
-            found[index] = Outcome(reward, terminated, truncated, info)
-        return found
+        return {index: act(self.envs[index], self.images[index], action) for index, action in actions.items()}
 
     def close(self) -> None:
         """Close all of them."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diswm.contract import Array, Env
+from diswm.contract import Array, Env, Unstable
 
 Maker = Callable[[], Env]
 Info = dict[str, Any]
@@ -49,15 +49,19 @@ def _reset(env: Env, image: Array, begun: tuple[int, dict[str, Any] | None]) -> 
     return info
 
 
-def _step(env: Env, image: Array, action: Array) -> Outcome:
-    image[:], reward, terminated, truncated, info = env.step(action)
+def act(env: Env, image: Array, action: Array) -> Outcome:
+    """One step, its frame written into ``image``. An episode whose simulation diverges ends here, and ``info["unstable"]`` says how."""
+    try:
+        image[:], reward, terminated, truncated, info = env.step(action)
+    except Unstable as error:
+        return Outcome(0.0, False, True, {"unstable": str(error)})
     return Outcome(reward, terminated, truncated, info)
 
 
 def _play(env: Env, image: Array, begun: tuple[int, dict[str, Any] | None, list[Array]]) -> None:
     _reset(env, image, begun[:2])
     for action in begun[2]:
-        _step(env, image, action)
+        act(env, image, action)
 
 
-_WORK: dict[str, Callable[..., Any]] = {"reset": _reset, "step": _step, "play": _play}
+_WORK: dict[str, Callable[..., Any]] = {"reset": _reset, "step": act, "play": _play}

@@ -9,10 +9,10 @@ import numpy as np
 
 from diswm import envs
 from diswm.agents import Dreamer, WorldLearner
+from diswm.checks import NO_TASK
 from diswm.config import TrainRun, from_dict
 from diswm.contract import FACTOR_PREFIX, Array, DiswmError
 from diswm.data.videos import Videos
-from diswm.exchange import NO_TASK
 from diswm.trainers.progress import progress
 from diswm.trainers.rollout import Rollout
 from diswm.trainers.run import read_config

@@ -80,7 +80,8 @@ def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str
         "# Gallery",
         "",
         f"One frame of each world under each distraction, at the strength `{LEVEL}` where there are several, as an agent sees it, "
-        "enlarged. Grey: the world does not show that distraction. The state is the same along a row.",
+        "enlarged. Grey: the world does not show that distraction; all together are those that it shows. The state is the same along a "
+        "row.",
         "",
         *(f"![{'; '.join(labels[i * COLUMNS : (i + 1) * COLUMNS])}]({file})" for i, file in enumerate(pictures)),
         "",

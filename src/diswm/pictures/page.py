@@ -56,7 +56,8 @@ def _reading() -> str:
     return (
         '<div class="verdict"><p>Each picture is what an agent sees, enlarged. The actions are random. Where a distraction keeps still '
         f"within an episode, the frames are of several episodes, each after {GAP} steps; where it moves, they are of one episode, "
-        f"{GAP} steps apart. States are the same under every distraction and by every renderer.</p></div>"
+        f"{GAP} steps apart. States are the same under every distraction and by every renderer. All together are those that a world shows."
+        "</p></div>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from diswm import envs
 from diswm.contract import Array, DiswmError, unknown
 from diswm.envs.distract import refusal
 from diswm.envs.factors import ColourConfig
-from diswm.envs.specs import Phase
+from diswm.envs.specs import Phase, kind_of
 from diswm.matrix import Cell
 from diswm.trainers.rollout import action_size, random_policy
 from diswm.trainers.seeds import seed_of
@@ -73,7 +73,8 @@ class World:
 def named(tasks: Sequence[str]) -> list[str]:
     """The tasks to show, ``all`` for every one that is known. DiswmError for one that there is not."""
     known = envs.tasks()
-    found = [name for task in tasks or TASKS for name in ([*known, *(t for t in TASKS if t not in known)] if task == "all" else [task])]
+    every = [*known, *(task for task in TASKS if task not in known)]
+    found = [name for task in tasks or TASKS for name in (every if task == "all" else [envs.EnvConfig(task=task).task])]
     for task in found:
         if task not in known and not task.startswith(envs.GYM):
             raise unknown("task", task, [*known, "all"])
@@ -92,6 +93,7 @@ def draw_world(task: str, cells: Sequence[Cell], count: int, seed: int, watch: W
         return World(task, refused=str(error))
     renderer, scene = first.renderer, first.scene
     first.close()
+    cells = [_shown(cell, scene.shows) for cell in cells]
     why = {cell.key: refusal(scene, dataclasses.replace(bare, phases=(_phase(cell, 0.0),)).plan().kinds()) for cell in cells}
     try:
         drawn = _strips(bare, [cell for cell in cells if not why[cell.key]], count, seed, watch)
@@ -104,6 +106,12 @@ def draw_world(task: str, cells: Sequence[Cell], count: int, seed: int, watch: W
 
 def _bare(task: str) -> envs.EnvConfig:
     return envs.EnvConfig(task=task, distract=ColourConfig(colours="none"))
+
+
+def _shown(cell: Cell, kinds: Collection[str]) -> Cell:
+    """Of several distractions together those that a world shows, where these are still several."""
+    texts = tuple(text for text in cell.texts if text == "none" or kind_of(text) in kinds)
+    return dataclasses.replace(cell, texts=texts) if len(texts) > 1 else cell
 
 
 def _phase(cell: Cell, start: float) -> str:

@@ -14,6 +14,7 @@ from diswm.report.sections import missing
 from diswm.report.study import Groups, Study
 from diswm.report.tables import Column, Estimate, estimates, num
 from diswm.report.trials import LEAST, finished, verdict
+from diswm.report.unlike import what_differs
 from diswm.report.words import esc
 
 GLYPHS = {"o": "●", "^": "▲", "s": "■", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "p": "⬟"}
@@ -67,29 +68,30 @@ def slug(task: str) -> str:
 def task(writer: Writer, task: str) -> str:
     """Curves, returns at the budget, differences from the baseline, published numbers."""
     groups, name, base = writer.study.tasks[task], slug(task), writer.study.baseline
+    what = what_differs(*(trial.run for trials in groups.values() for trial in trials))
     curves = charts.learning_curves(task, groups, writer.looks, f"curves_{name}")
     html = writer.figure(curves, "No learning curve: no run was evaluated yet")
     if any(finished(trials) for trials in groups.values()):
-        html += _returns(writer, groups, name) + writer.figure(charts.at_budget(task, groups, writer.looks, f"returns_{name}"))
+        html += _returns(writer, groups, name, what) + writer.figure(charts.at_budget(task, groups, writer.looks, f"returns_{name}"))
     else:
         html += missing("No returns at the budget: no run has used all of its frames and was evaluated there")
     if len(groups) > 1 and base in groups:
         gaps = {group: tally.gaps(writer.study, task, group) for group in groups if group != base}
-        drawing = charts.differences(task, gaps, base, writer.looks, f"differences_{name}")
+        drawing = charts.differences(task, gaps, base, writer.looks, f"differences_{name}", what)
         html += f"<h3>Differences from {esc(base)}</h3>"
         html += (
-            _differences(writer, gaps, name) + writer.figure(drawing) if drawing
+            _differences(writer, gaps, name, what) + writer.figure(drawing) if drawing
             else missing(f"No difference can be taken: no seed has finished in {base} and, with the same budget, in another group")
         )  # fmt: skip
     return html + _codes(writer, groups, task, name) + _published(writer, task, max(t.budget for trials in groups.values() for t in trials))
 
 
-def _returns(writer: Writer, groups: Groups, name: str) -> str:
+def _returns(writer: Writer, groups: Groups, name: str, what: str) -> str:
     columns = [
         writer.group,
         Column("Seeds", ("seeds_finished", "seeds"), lambda n: str(n[0]) if n[0] == n[1] else f"{n[0]} of {n[1]}", lambda n: n, "num"),
         num("Frames", "budget_frames", words.count),
-        estimates("Seen colours", "seen"), estimates("Unseen colours", "unseen"), estimates("Random policy", "random"),
+        estimates(f"Seen {what}", "seen"), estimates(f"Unseen {what}", "unseen"), estimates("Random policy", "random"),
         estimates("Area under curve", "area"),
     ]  # fmt: skip
     won = any(tally.success(trials, "seen") for trials in groups.values())
@@ -121,11 +123,11 @@ def _codes(writer: Writer, groups: Groups, task: str, name: str) -> str:
     return f"<h3>Codes against true factors</h3>{html}" if html else ""
 
 
-def _differences(writer: Writer, gaps: dict[str, dict[str, list[float]]], name: str) -> str:
+def _differences(writer: Writer, gaps: dict[str, dict[str, list[float]]], name: str, what: str) -> str:
     base = writer.study.baseline
     columns = [
         writer.group, num("Pairs", "pairs", str), estimates("Area under curve", "area", "pairs"),
-        estimates("Seen colours", "seen", "pairs"), estimates("Unseen colours", "unseen", "pairs"), Column("In area", ("verdict_in_area",)),
+        estimates(f"Seen {what}", "seen", "pairs"), estimates(f"Unseen {what}", "unseen", "pairs"), Column("In area", ("verdict_in_area",)),
     ]  # fmt: skip
     rows = []
     for group, by_measure in gaps.items():
@@ -176,7 +178,7 @@ def overall(writer: Writer) -> str:
         means = [Estimate(got, "seeds") if got else None for got in (found.iqm, found.improvement)]
         rows.append([group, (found.seeds, len(found.tasks)), *means, len(found.compared)])
     caption = (
-        "IQM: interquartile mean of the returns on seen colours as shares of the highest possible (1 a frame; tasks without such a bound "
+        "IQM: interquartile mean of the returns in seen worlds as shares of the highest possible (1 a frame; tasks without such a bound "
         f"are left out of it). Beats: the probability that a run has a higher return than one of {esc(study.baseline)}, mean over "
         "tasks, ties half. Below: 95% stratified bootstrap intervals, seeds resampled within each task."
     )

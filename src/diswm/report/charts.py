@@ -34,6 +34,7 @@ from diswm.report.canvas import (
 )
 from diswm.report.tables import Numbers
 from diswm.report.trials import MEASURES, Trial, finished, mean_curve
+from diswm.report.unlike import what_differs
 
 Groups = Mapping[str, Sequence[Trial]]
 Estimate = Callable[[Sequence[float]], Interval]
@@ -84,7 +85,7 @@ def draw_curves(axes: Axes, groups: Groups, styles: Mapping[str, Look] | None = 
     randoms = [trial.at_budget("random") for trials in groups.values() for trial in trials if trial.run.returns("random")]
     if randoms:
         axes.axhline(float(np.mean(randoms)), color=RANDOM, linestyle=(0, (5, 3)), linewidth=1.2, label="random policy", zorder=1)
-    plain(axes).set(xlabel="frames (simulator steps)", ylabel="return, training colours")
+    plain(axes).set(xlabel="frames (simulator steps)", ylabel="return, worlds of training")
     axes.xaxis.set_major_formatter(FuncFormatter(words.short))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,g}".replace("-", "−")))
 
@@ -159,7 +160,7 @@ def learning_curves(task: str, groups: Groups, styles: Mapping[str, Look], name:
     ends = [f"{name_} ends at {words.number(found[-1, 0])}" for name_, trials in groups.items() for g, found in [mean_curve(trials)] if g]
     return Drawing(
         name,
-        "Evaluations on the training colours. Thin lines: single seeds. Thick line: their mean, over the frames that all seeds of the "
+        "Evaluations in the worlds of training. Thin lines: single seeds. Thick line: their mean, over the frames that all seeds of the "
         f"group have reached. Band: 95% bootstrap interval of that mean over seeds; a group of one seed has none.{note}",
         f"Learning curves on {task} over {words.count(last)} frames: {words.listing(ends) or 'single seeds only'}.",
         draw,
@@ -223,11 +224,17 @@ def _panels(rows: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[s
     return figure
 
 
+def _title(measure: str, what: str) -> str:
+    """A measure as its panel calls it; in files it has one name, whatever differs."""
+    return measure.replace("colours", what)
+
+
 def at_budget(task: str, groups: Groups, styles: Mapping[str, Look], name: str) -> Drawing | None:
     """The measures of the finished seeds; None where none is finished."""
     ends = {n: finished(trials) for n, trials in groups.items()}
     rows = {m: {n: [v for t in trials if not math.isnan(v := f(t))] for n, trials in ends.items()} for m, f in MEASURES.items()}
-    rows = {measure: values for measure, values in rows.items() if any(values.values())}
+    what = what_differs(*(trial.run for trials in groups.values() for trial in trials))
+    rows = {_title(measure, what): values for measure, values in rows.items() if any(values.values())}
     if not rows:
         return None
     numbers = [[task, n, t.seed, *(f(t) for f in MEASURES.values())] for n, trials in ends.items() for t in trials]
@@ -242,13 +249,14 @@ def at_budget(task: str, groups: Groups, styles: Mapping[str, Look], name: str) 
 
 
 def differences(task: str, gaps: Mapping[str, Mapping[str, Sequence[float]]], baseline: str, styles: Mapping[str, Look],
-                name: str) -> Drawing | None:  # fmt: skip
-    """`gaps`: of each group, by measure, what it has more than the baseline, seed by seed. None where there is no such pair."""
+                name: str, what: str = "colours") -> Drawing | None:  # fmt: skip
+    """`gaps`: of each group, by measure, what it has more than the baseline, seed by seed; `what` differs in unseen worlds. None where
+    there is no such pair."""
     known = {group: found for group, found in gaps.items() if any(found.values())}
     if not known:
         return None
     rows = {measure: {group: found[measure] for group, found in known.items()} for measure in MEASURES}
-    rows = {measure: values for measure, values in rows.items() if any(values.values())}
+    rows = {_title(measure, what): values for measure, values in rows.items() if any(values.values())}
     return Drawing(
         name,
         f"Each group less {words.esc(baseline)}, seed by seed: a seed has the same first states and colours in every group. Right of the "

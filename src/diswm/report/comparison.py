@@ -17,7 +17,7 @@ AREA = "area under the curve"
 
 
 def write(study: Study, page: Path, title: str | None, named: list[str]) -> None:
-    """The page of a study, summary.json and the folder of figures and tables beside it. `named` are the words that lead to it."""
+    """The page of a study, its summary and the folder of figures and tables beside it. `named` are the words that lead to it."""
     name = title or _title(study)
     folder = shell.beside(page)
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,8 +26,8 @@ def write(study: Study, page: Path, title: str | None, named: list[str]) -> None
     again = shlex.join(["diswm", "report", *named])
     about = (
         f"Made by diswm from {words.plural(len(study.trials) + len(study.teachers), 'run')}; again with <code>{esc(again)}</code>. Every "
-        f"figure as PNG and all numbers as CSV in <code>{esc(folder.name)}/</code>, the summary in <code>summary.json</code>, both beside "
-        "this page."
+        f"figure as PNG and all numbers as CSV in <code>{esc(folder.name)}/</code>, the summary in "
+        f"<code>{esc(shell.summary_file(page).relative_to(page.parent))}</code>, both beside this page."
     )
     body = f"{_header(study, title)}{shell.sections(parts)}{shell.footer(problems, about)}"
     shell.write(page, shell.document(f"{name} · DisWM report", body), tally.summary(study, name))

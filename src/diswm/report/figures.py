@@ -17,8 +17,9 @@ from diswm.report.canvas import INK, KEPT, MUTED, NARROW, OPEN, PAPER, RANDOM, R
 from diswm.report.charts import anchor_note, draw_anchors, legend
 from diswm.report.reading import Run, finite_list
 from diswm.report.tables import Numbers
+from diswm.report.unlike import policy
 
-LOOKS = {"random": (RANDOM, "s", "random policy"), "seen": (SEEN, "o", "seen colours"), "unseen": (UNSEEN, "^", "unseen colours")}
+LOOKS = {"random": (RANDOM, "s"), "seen": (SEEN, "o"), "unseen": (UNSEEN, "^")}
 MAX_DOTS, BINS, MAX_PANELS = 1500, 160, 16
 Point = tuple[float, float, float, float]
 
@@ -44,7 +45,7 @@ def learning_curve(run: Run) -> Drawing | None:
         _training_dots(axes, episodes)
         _random_level(axes, run.returns("random"))
         for split, points in curves.items():
-            _band(axes, points, split)
+            _band(axes, points, split, policy(run, split))
         axes.set_xlabel("frames (simulator steps)")
         axes.set_ylabel("episode return")
         axes.set_xlim(0, 1.015 * max(run.latest("frames"), 1))
@@ -57,7 +58,7 @@ def learning_curve(run: Run) -> Drawing | None:
 
     rows: list[list[Any]] = [[split, *point] for split, points in curves.items() for point in points]
     rows += [["training episode", *episode, None, None] for episode in episodes]
-    ends = [f"{LOOKS[s][2]}: from {words.number(p[0][1])} to {words.number(p[-1][1])}" for s, p in curves.items() if p]
+    ends = [f"{policy(run, s)}: from {words.number(p[0][1])} to {words.number(p[-1][1])}" for s, p in curves.items() if p]
     return Drawing(
         "learning_curve",
         "Lines are evaluation means with their 95% interval over episodes; faint dots are training episodes, which explore and so score "
@@ -84,10 +85,10 @@ def _random_level(axes: Axes, returns: list[float]) -> None:
         axes.axhspan(low, high, color=RANDOM, alpha=0.12, linewidth=0, zorder=0)
 
 
-def _band(axes: Axes, points: list[Point], split: str) -> None:
+def _band(axes: Axes, points: list[Point], split: str, label: str) -> None:
     if not points:
         return
-    colour, marker, label = LOOKS[split]
+    colour, marker = LOOKS[split]
     x, mean, low, high = np.asarray(points).T
     if len(points) == 1:  # a band has no width at one point: draw its interval as a bar
         axes.vlines(x, low, high, color=colour, linewidth=1.6)
@@ -101,25 +102,26 @@ def returns_strip(run: Run) -> Drawing | None:
     groups = {name: run.returns(name) for name in LOOKS if run.returns(name)}
     if not groups:
         return None
+    names = {name: policy(run, name) for name in groups}
 
     def draw(narrow: bool) -> Figure:
         figure = new_figure(NARROW, 0.85 + 0.72 * len(groups)) if narrow else new_figure(WIDE, 0.75 + 0.62 * len(groups))
         axes = plain(figure.add_subplot(), grid="x")
         for row, (name, values) in enumerate(groups.items()):
-            colour, marker, _ = LOOKS[name]
+            colour, marker = LOOKS[name]
             spread = 0.16 * np.sin(2.4 * np.arange(len(values)))  # apart, without chance
             axes.scatter(values, row + spread, s=26, color=colour, alpha=0.45, linewidths=0, marker=marker, zorder=2)
             mean, low, high = bootstrap_interval(values)
             axes.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.55, zorder=3)
             axes.scatter([mean], [row], s=90, marker="D", color=colour, edgecolors=PAPER, linewidths=1.6, zorder=4)
-        axes.set_yticks(range(len(groups)), [LOOKS[name][2] for name in groups], color=INK)
+        axes.set_yticks(range(len(groups)), [names[name] for name in groups], color=INK)
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.spines[["left"]].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8))
         axes.set_xlabel("episode return")
         return figure
 
-    said = "; ".join(f"{LOOKS[n][2]}: mean {words.number(np.mean(v))} over {words.plural(len(v), 'episode')}" for n, v in groups.items())
+    said = "; ".join(f"{names[n]}: mean {words.number(np.mean(v))} over {words.plural(len(v), 'episode')}" for n, v in groups.items())
     return Drawing(
         "returns",
         "Each small mark is one evaluation episode, the diamond their mean, the bar its 95% interval. Look for bars that do not overlap, "

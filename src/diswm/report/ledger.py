@@ -75,7 +75,7 @@ def runs(writer: Writer) -> str:
             last = t.curve[max(t.curve)] if t.curve else None
             rows.append([task, t.variant, t.seed, t.frames, t.run.latest("updates"), tally.seconds(t.run.cost),
                          t.run.cost.get("peak_rss_bytes"), last, t])  # fmt: skip
-    caption = "Last return: the newest evaluation on the training colours, of whatever frame it is."
+    caption = "Last return: the newest evaluation in the worlds of training, of whatever frame it is."
     return writer.table("table_runs", columns, rows, caption)
 
 

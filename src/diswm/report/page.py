@@ -12,6 +12,7 @@ from diswm.report import codes, comparison, robustness, sections, shell, switche
 from diswm.report.reading import Run
 from diswm.report.study import find_runs, make_study
 from diswm.report.summary import find_source, find_teacher, find_videos, summary_of
+from diswm.report.unlike import policy, what_differs
 from diswm.report.words import esc
 
 Runs = str | Path | Sequence[str | Path]
@@ -30,7 +31,8 @@ def write_report(
     """Write the page of a run or, for several (run folders, folders of runs), one that compares them; return the page's path.
 
     `out` is the page (a .html file) or the folder that gets a report.html; unless given the run's folder, or the one that holds all that
-    was named. summary.json goes beside it, and figures (PNG) and numbers (CSV) into figures/, of a page of another name <name>_files/.
+    was named. summary.json goes beside it, and figures (PNG) and numbers (CSV) into figures/; all of a page of another name into
+    <name>_files/.
 
     Of several runs, `baseline` is the group that others are compared with, the first one unless given. Of one run, `teacher` and `videos`
     default to what its config names; `totals` may replace `seconds` and `peak_rss_bytes` by those of all stages and may bring `stages`, a
@@ -63,7 +65,7 @@ def _write_one(run: Run, teacher: Path | None, videos: Path | None, page: Path, 
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         stages = list((totals or {}).get("stages") or [])
-        body = _body(run, taught, no_teacher, folders, no_videos, summary, stages, shell.beside(page))
+        body = _body(run, taught, no_teacher, folders, no_videos, summary, stages, page)
         name = title or f"{summary['task']} · {summary['method']} · DisWM report"
         shell.write(page, shell.document(name, f"{_header(run, summary, title)}{body}"), summary)
     except OSError as error:
@@ -79,10 +81,11 @@ def _body(
     no_videos: str,
     summary: dict[str, Any],
     stages: list[dict[str, Any]],
-    figures: Path,
+    page: Path,
 ) -> str:
+    figures = shell.beside(page)
     parts: list[tuple[str, str, str, str]] = []
-    where = "" if run.absent("unseen") else ", on the colours of training and on colours never met"
+    where = "" if run.absent("unseen") else f", on the {what_differs(run)} of training and on {what_differs(run)} never met"
     if run.kind != "pretrain":
         parts += [
             ("learning", "Learning", "Return against experience, in simulator frames.", sections.curve(run, figures)),
@@ -115,7 +118,7 @@ def _body(
         ("settings", "Settings", "Everything needed to run it again.", sections.settings(run, teacher)),
     ]
     problems = run.problems + [f"teacher: {problem}" for problem in (teacher.problems if teacher else [])]
-    return shell.sections(parts) + _footer(run, problems, figures)
+    return shell.sections(parts) + _footer(run, problems, page)
 
 
 def _header(run: Run, summary: dict[str, Any], title: str | None) -> str:
@@ -136,13 +139,12 @@ def _header(run: Run, summary: dict[str, Any], title: str | None) -> str:
 def _headline(run: Run, summary: dict[str, Any]) -> str:
     cards = []
     if run.kind != "pretrain":
-        for key, split, label in (("trained_seen", "seen", "Return, seen colours"), ("trained_unseen", "unseen", "Return, unseen colours"),
-                                  ("random", "random", "Return, random policy")):  # fmt: skip
+        for key, split in (("trained_seen", "seen"), ("trained_unseen", "unseen"), ("random", "random")):
             got = summary["returns"][key]
             several = f"95% interval {words.interval(got['low'], got['high'])}<br>{words.plural(got['episodes'], 'episode')}"
             none = esc(run.absent(split)) or "not evaluated"
             sub = several if got["episodes"] > 1 else "1 episode, no interval" if got["episodes"] else none
-            cards.append((split, label, words.number(got["mean"]), sub))
+            cards.append((split, f"Return, {policy(run, split)}", words.number(got["mean"]), sub))
     frames, updates = words.count(summary["frames"]), words.count(summary["updates"])
     cards += [
         ("", "Experience", frames, "frames (simulator steps)") if summary["frames"] else ("", "Learning", updates, "updates"),
@@ -156,21 +158,21 @@ def _verdict(run: Run) -> str:
     """What the intervals allow to be said, and what they do not."""
     if run.kind == "pretrain":
         return ""
-    said = []
+    said, what = [], what_differs(run)
     gain, gap = sections.difference(run, "seen", "random"), sections.difference(run, "unseen", "seen")
     if gain is not None:
         ends = f"{words.number(gain.mean)} (95% interval {words.interval(gain.low, gain.high)})"
         said.append(
-            f"On the colours of training, the policy <b>beats the random one</b>: return higher by {ends}." if gain.low > 0
-            else f"On the colours of training, the policy is <b>worse than the random one</b>: difference {ends}." if gain.high < 0
-            else f"On the colours of training, <b>no difference from the random policy</b> can be claimed: {ends}."
+            f"On the {what} of training, the policy <b>beats the random one</b>: return higher by {ends}." if gain.low > 0
+            else f"On the {what} of training, the policy is <b>worse than the random one</b>: difference {ends}." if gain.high < 0
+            else f"On the {what} of training, <b>no difference from the random policy</b> can be claimed: {ends}."
         )  # fmt: skip
     if gap is not None:
         ends = f"{words.number(gap.mean)} (95% interval {words.interval(gap.low, gap.high)})"
         said.append(
-            f"On unseen colours it <b>loses return</b>: difference {ends}." if gap.high < 0
-            else f"On unseen colours it scores <b>higher</b> than on seen ones: difference {ends}." if gap.low > 0
-            else f"Between seen and unseen colours <b>no difference</b> can be claimed: {ends}."
+            f"On unseen {what} it <b>loses return</b>: difference {ends}." if gap.high < 0
+            else f"On unseen {what} it scores <b>higher</b> than on seen ones: difference {ends}." if gap.low > 0
+            else f"Between seen and unseen {what} <b>no difference</b> can be claimed: {ends}."
         )  # fmt: skip
     if why := run.absent("unseen"):
         said.append(f"<b>{esc(why.capitalize())}.</b> Nothing can be said of generalisation.")
@@ -183,10 +185,10 @@ def _verdict(run: Run) -> str:
     return f'<div class="verdict">{"".join(f"<p>{line}</p>" for line in said)}<p class="fine">{fine}</p></div>'
 
 
-def _footer(run: Run, problems: list[str], figures: Path) -> str:
+def _footer(run: Run, problems: list[str], page: Path) -> str:
     return shell.footer(
         problems,
         f"Made from <code>{esc(run.path)}</code> by diswm {esc(run.version)}; again with <code>diswm report {esc(run.path)}</code>. "
-        f"Figures as PNG and their numbers as CSV in <code>{esc(figures.name)}/</code>, the summary in <code>summary.json</code>, both "
-        "beside this page.",
+        f"Figures as PNG and their numbers as CSV in <code>{esc(shell.beside(page).name)}/</code>, the summary in "
+        f"<code>{esc(shell.summary_file(page).relative_to(page.parent))}</code>, both beside this page.",
     )

@@ -97,7 +97,7 @@ def along(task: str, groups: Groups, styles: Mapping[str, Look], name: str) -> D
             plain(spots[0]).set(xlabel="frames (simulator steps)")
             plain(spots[1]).set(xlabel=SCORES[score])
             spots[0].set_title(f"{SCORES[score]}, along training", color=INK)
-            spots[1].set_title("return, training colours", color=INK)
+            spots[1].set_title("return, worlds of training", color=INK)
             spots[0].xaxis.set_major_formatter(FuncFormatter(words.short))
             for axes in spots:
                 axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 5))

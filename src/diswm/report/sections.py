@@ -12,12 +12,15 @@ from diswm.report.canvas import image_uri, publish
 from diswm.report.phases import earlier, name_of
 from diswm.report.reading import Run
 from diswm.report.summary import described, task_of
+from diswm.report.unlike import policy, what_differs
 from diswm.report.words import esc
 
 MAX_FILM_BYTES = 8 * 2**20  # beyond this a page is slow to open; the film is then named instead of shown
-FILMS = {
-    "random": "Random policy", "seen": "Trained, seen colours", "unseen": "Trained, unseen colours",
-}  # fmt: skip
+PLAYED = ("random", "seen", "unseen")
+
+
+def _label(run: Run, split: str) -> str:
+    return policy(run, split).capitalize() if split == "random" else f"Trained, {policy(run, split)}"
 
 
 def missing(what: str, command: str = "") -> str:
@@ -36,8 +39,8 @@ def curve(run: Run, folder: Path) -> str:
     x, mean = [p[0] for p in points], [p[1] for p in points]
     area = area_under_curve(x, mean, x[-1])
     return publish(drawing, folder) + (
-        f'<p class="lead">Averaged over the whole curve (its area over {words.count(x[-1])} frames), the return on seen colours is '
-        f"<b>{words.number(area)}</b>; its last evaluation gave {words.number(mean[-1])}.</p>"
+        f'<p class="lead">Averaged over the whole curve (its area over {words.count(x[-1])} frames), the return on seen '
+        f"{what_differs(run)} is <b>{words.number(area)}</b>; its last evaluation gave {words.number(mean[-1])}.</p>"
     )
 
 
@@ -46,9 +49,9 @@ def returns(run: Run, folder: Path) -> str:
     drawing = figures.returns_strip(run)
     if drawing is None:
         return missing("The run was not evaluated", f"diswm evaluate {run.path}")
-    rows = "".join(_policy(run, split, f'<span class="dot {split}"></span>{esc(label)}') for split, label in FILMS.items())
+    rows = "".join(_policy(run, split, f'<span class="dot {split}"></span>{_label(run, split)}') for split in PLAYED)
     rows += "".join(_policy(run, key, f"Trained, back on phase {number}") for number, key in earlier(run).items())
-    for label, a, b in (("Gain over random, seen colours", "seen", "random"), ("Unseen minus seen", "unseen", "seen")):
+    for label, a, b in ((f"Gain over random, {policy(run, 'seen')}", "seen", "random"), ("Unseen minus seen", "unseen", "seen")):
         gap = difference(run, a, b)
         if gap is not None:
             rows += (
@@ -88,7 +91,8 @@ def difference(run: Run, a: str, b: str) -> Interval | None:
 def episodes(run: Run) -> str:
     """The films of one episode each, with a still in their place for print and for those who want no motion."""
     cells = ""
-    for name, label in FILMS.items():
+    for name in PLAYED:
+        label = _label(run, name)
         path = run.path / "media" / f"eval_{name}.gif"
         if not path.is_file():
             continue
@@ -104,9 +108,10 @@ def episodes(run: Run) -> str:
         cells += f'<figure class="{name}">{film}<figcaption><b>{label}</b></figcaption></figure>'
     if not cells:
         return missing("No episode was filmed", f"diswm evaluate {run.path}")
+    purpose = "the policy’s purpose" if run.absent("unseen") else f"the same behaviour under seen and unseen {what_differs(run)}"
     return (
         f'<div class="films">{cells}</div><p class="lead after">One episode each, at the 64 × 64 pixels that the agent sees. '
-        f"Look for {'the policy’s purpose' if run.absent('unseen') else 'the same behaviour under both colour sets'}.</p>"
+        f"Look for {purpose}.</p>"
     )
 
 

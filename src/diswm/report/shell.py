@@ -62,10 +62,16 @@ def beside(page: Path) -> Path:
     return page.with_name("figures" if page.name == "report.html" else f"{page.stem}_files")
 
 
+def summary_file(page: Path) -> Path:
+    """summary.json, beside report.html; of a page of another name in the folder of its figures, where it overwrites nobody's."""
+    return (page.parent if page.name == "report.html" else beside(page)) / "summary.json"
+
+
 def write(page: Path, text: str, summary: dict[str, Any]) -> None:
-    """The page, and summary.json beside it."""
+    """The page and its summary."""
     write_whole(page, text)
-    write_whole(page.with_name("summary.json"), json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    summary_file(page).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(summary_file(page), json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def unwritable(page: Path, error: OSError) -> DiswmError:

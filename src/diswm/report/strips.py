@@ -16,6 +16,7 @@ from diswm.report import words
 from diswm.report.canvas import INK, KEPT, MUTED, NARROW, OPEN, WIDE, Drawing, animation, mosaic, places
 from diswm.report.reading import Run
 from diswm.report.tables import Numbers
+from diswm.report.unlike import policy
 
 SIDE, GAP = IMAGE_SHAPE[0], 3
 MAX_CLIPS, MAX_DIMS, SAMPLES = 3, 12, 8
@@ -196,7 +197,7 @@ def samples(rows: list[tuple[str, str, Array]]) -> Drawing:
 
 
 def sample_rows(folders: list[tuple[str, Path]], run: Run) -> list[tuple[str, str, Array]]:
-    """What can be shown: each (named) video folder (or each of its sub-folders with episodes), then the task in both colour sets."""
+    """What can be shown: each (named) video folder (or each of its sub-folders with episodes), then the task, seen and unseen."""
     rows = []
     for name, folder in folders:
         parts = [part for part in [folder, *sorted(p for p in folder.iterdir() if p.is_dir())] if any(part.glob("*.npz"))]
@@ -208,7 +209,7 @@ def sample_rows(folders: list[tuple[str, Path]], run: Run) -> list[tuple[str, st
     for split in ("seen", "unseen"):
         frames = _gif_frames(run.path / "media" / f"eval_{split}.gif")
         if frames is not None:
-            rows.append((f"task: {split} colours", INK, frames))
+            rows.append((f"task: {policy(run, split)}", INK, frames))
     return rows
 
 

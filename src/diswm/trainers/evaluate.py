@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from diswm.agents.dreamer import Dreamer, PolicyState
-from diswm.contract import Array
+from diswm.contract import Array, DiswmError
 from diswm.envs.vector import Vector
+from diswm.trainers.meter import DIVERGED
 from diswm.trainers.rollout import random_action
+
+_LOG = logging.getLogger("diswm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +49,18 @@ Actor = Callable[[Array, Array, Any], tuple[Array, Any]]
 Watch = Callable[[int, int], None]
 
 
+class Diverged(DiswmError):
+    """The agent's actions are not finite: what is wrong is its weights."""
+
+
 def mean_actor(agent: Dreamer) -> Actor:
-    """The agent with code mean, posterior mean and mean action."""
+    """The agent with code mean, posterior mean and mean action. Diverged where its actions are not finite."""
 
     def act(images: Array, is_first: Array, state: PolicyState | None) -> tuple[Array, PolicyState]:
-        return agent.policy(images, is_first, state, sample=False)
+        actions, state = agent.policy(images, is_first, state, sample=False)
+        if not np.isfinite(actions).all():
+            raise Diverged(f"The agent's actions in its evaluation are not finite. {DIVERGED}")
+        return actions, state
 
     return act
 
@@ -72,6 +83,8 @@ def evaluate(
     actor: Actor, envs: Vector, seeds: Sequence[int], watch: Watch = lambda episodes, steps: None, progress: float = 0.0
 ) -> Evaluation:
     """One episode per seed, ``len(envs)`` of them in lockstep, under the distractions that hold at ``progress`` of a run.
+
+    An episode whose simulation diverges has the return of the steps before, with a warning.
 
     ``watch(episodes, steps)`` is called after each step, with the episodes that are over and the agent steps of those
     that are under way; it may raise ``Abandoned``.
@@ -104,12 +117,14 @@ def _lockstep(
         actions, state = actor(images, first, state)
         first = np.zeros(count, bool)
         for i, outcome in envs.step({i: actions[i] for i in np.flatnonzero(alive).tolist()}).items():
+            if "unstable" in outcome.info:
+                _LOG.warning("%s Its return is that of the %d steps before.", outcome.info["unstable"], steps[i])
             returns[i] += outcome.reward
-            steps[i] += 1
+            steps[i] += "unstable" not in outcome.info
             if "success" in outcome.info:
                 successes[i] = successes.get(i, False) or bool(outcome.info["success"])
             alive[i] = not (outcome.terminated or outcome.truncated)
         watch(before + int((~alive).sum()), int(steps.max()))
     if video is not None:
         video.append(images[0].copy())
-    return [round(float(r), 4) for r in returns], steps.tolist(), [successes[i] for i in sorted(successes)]
+    return [round(float(r), 4) for r in returns], steps.tolist(), [successes.get(i, False) for i in range(count)] if successes else []

@@ -16,7 +16,7 @@ from diswm.data.replay import Replay
 from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
 from diswm.trainers.ahead import Ahead
-from diswm.trainers.evaluate import Abandoned, Evaluation, Watch
+from diswm.trainers.evaluate import Abandoned, Diverged, Evaluation, Watch
 from diswm.trainers.meter import DIVERGED, Meter, Stall
 from diswm.trainers.probe import Probe
 from diswm.trainers.progress import Bar, Interrupt, console, progress
@@ -196,7 +196,10 @@ class Trainer:
         return self.agent.stage(self.replay.sample(rng, self.config.batch, self.config.length))
 
     def log_evaluation(self, bar: Bar, stop: Interrupt) -> None:
-        """Evaluate on the training colours; an interrupt abandons it, to be made anew when the run goes on."""
+        """Evaluate on the training colours; an interrupt abandons it, to be made anew when the run goes on.
+
+        What fails in a world of evaluation takes nothing from the training, which is saved before the error goes on.
+        """
         c = self.run.counters
 
         def watch(episodes: int, steps: int) -> None:
@@ -208,6 +211,13 @@ class Trainer:
             result = self.evaluate(self.agent, watch, self.progress)
         except Abandoned:
             return
+        except DiswmError as error:
+            if isinstance(error, Diverged) or self.meter.in_a_row:  # the weights may be what is wrong: see `train`
+                raise
+            self.save()
+            raise DiswmError(
+                f"{error} It happened in an evaluation: the training is saved at {c.frames:,} frames and goes on there."
+            ) from error
         self.evaluations = c.frames // self.config.eval_every
         self.run.log("eval", split="seen", **result.record())
         mean = sum(result.returns) / len(result.returns)
