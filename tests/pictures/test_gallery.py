@@ -23,8 +23,7 @@ from diswm.pictures.worlds import View, World
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three distractions instead of all: one without and two with strengths, of which the toy refuses one."""
-    rows = {"none": ("none",), "colours": ("colour:{level}",), "light": ("light:{level}",)}
-    monkeypatch.setattr(matrix, "_ROWS", rows)
+    monkeypatch.setattr(matrix, "_ROWS", {name: matrix._ROWS[name] for name in ("none", "colours", "light")})
 
 
 @pytest.mark.usefixtures("few")
