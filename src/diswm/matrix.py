@@ -196,11 +196,13 @@ def _world(env: envs.EnvConfig, cell: Cell) -> envs.EnvConfig:
 
 def _said(left: int, done: int, refused: int, episodes: int, limit: int) -> str:
     """What it will take."""
-    more = [f"{done} were done before"] * bool(done) + [f"{refused} this task does not show"] * bool(refused)
-    return (
-        f"evaluate: {left} cells to play, {episodes} episode{'s' * (episodes > 1)} each of at most {limit:,} frames: at most {left * episodes * limit:,} frames"
-        f"{''.join(f'; {one}' for one in more)}. --rows takes fewer, or others."
-    )
+    said = [
+        f"evaluate: {left} cells to play, {episodes} episode{'s' * (episodes > 1)} each of at most {limit:,} frames: "
+        f"at most {left * episodes * limit:,} frames",
+        *[f"{done} were done before"] * bool(done),
+        *[f"{refused} this task does not show"] * bool(refused),
+    ]
+    return f"{'; '.join(said)}. --rows takes fewer, or others."
 
 
 def _begun(path: Path, head: dict[str, Any], known: dict[Key, tuple[Cell, dict[str, str]]], *, mend: bool) -> dict[Key, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -133,14 +134,21 @@ def shades(cells: Iterable[Row]) -> tuple[float, float]:
 
 def heat_map(cells: list[Row], name: str = "matrix", ends: tuple[float, float] | None = None) -> Drawing | None:
     """One row a distraction, one column a strength, shaded between `ends`; None where no cell has returns."""
-    rows = _rows(cells)
     played = [cell for cell in cells if cell["returns"]]
     if not played:
         return None
+    rows, left_out = _rows(cells), []
+    for label, row in list(rows.items()):
+        if not any(cell["returns"] for cell in row.values()):
+            left_out.append(label)
+            del rows[label]
+    labels = [words.wrapped(re.sub(r"([,+])(?=\S)", r"\1 ", label), 28) for label in rows]
     told = {label: _published(row) for label, row in rows.items()}
+    beside = "".join(f" {label}: {text}." for label, text in told.items() if text) + " ".join(_after(cells))
 
     def draw(narrow: bool) -> Figure:
-        figure = new_figure(NARROW if narrow else WIDE, 0.36 * len(rows) + 0.7)
+        height = 0.5 if any(label.count("\n") > 1 for label in labels) else 0.36
+        figure = new_figure(NARROW if narrow else WIDE, height * len(rows) + 0.7)
         axes = figure.add_subplot()
         for y, (label, row) in enumerate(rows.items()):
             for x, level in enumerate(LEVELS):
@@ -150,9 +158,11 @@ def heat_map(cells: list[Row], name: str = "matrix", ends: tuple[float, float] |
                 _cell(axes, 0, y, len(LEVELS), row[""], ends or shades(cells), narrow)
             if not narrow:
                 axes.text(len(LEVELS) + 0.03, y + 0.5, told[label], va="center", fontsize=9, color=MUTED)
+        if beside and not narrow:
+            axes.text(len(LEVELS) + 0.03, -0.2, "published", fontsize=9.5, color=MUTED)
         axes.set(xlim=(0, len(LEVELS)), ylim=(len(rows), 0))
         axes.set_xticks([x + 0.5 for x in range(len(LEVELS))], LEVELS)
-        axes.set_yticks([y + 0.5 for y in range(len(rows))], [words.wrapped(label, 24) for label in rows])
+        axes.set_yticks([y + 0.5 for y in range(len(rows))], labels)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         for spine in axes.spines.values():
@@ -160,11 +170,11 @@ def heat_map(cells: list[Row], name: str = "matrix", ends: tuple[float, float] |
         return figure
 
     worst = min(played, key=lambda cell: float(np.mean(cell["returns"])))
-    known = [anchor for cell in cells if (anchor := _anchor(cell))]
+    absent = f" {REFUSED.capitalize()}: {words.esc('; '.join(left_out))}." if left_out else ""
     return Drawing(
         name,
         "Mean return under each distraction with its 95% interval over episodes, the same seeds in every cell; the stronger the colour, "
-        f"the higher. Look for rows that pale to the right.{f' {words.esc(anchors.about(known))}' if known else ''}",
+        f"the higher. Look for rows that pale to the right.{absent}{words.esc(beside)}",
         f"Heat map of {len(rows)} distractions by strength. Lowest: {worst['distraction']} {worst['level']}".rstrip() + ".",
         draw,
         _numbers(cells),
