@@ -78,6 +78,7 @@ def test_all_and_one_more() -> None:
         ("lights", r"There is no row of the matrix called 'lights'\. Did you mean .*light.*--distract"),
         ("camera:{level}x", "There is no value of the distraction camera"),
         ("camera:easy+camera:hard", "named twice"),
+        ("camera:easy+set1+colour:set2", "named twice"),
     ],
 )
 def test_a_row_that_is_none(word: str, said: str) -> None:
@@ -133,6 +134,17 @@ def test_it_goes_on_where_it_was_stopped(agent: Path, tmp_path: Path, few: None,
     (tmp_path / "matrix.json").write_text('{"task": "toy", "cells": [')
     with pytest.raises(DiswmError, match=r"matrix\.json: is damaged .* Delete it"):
         api.evaluate(agent, matrix=True, episodes=2, out=tmp_path)
+
+
+def test_of_several_together_those_are_played_that_the_world_shows(agent: Path, tmp_path: Path) -> None:
+    for rows in (["all together"], ["none"]):  # what is there stays
+        api.evaluate(agent, matrix=True, rows=rows, episodes=1, out=tmp_path)
+    found = json.loads((tmp_path / "matrix.json").read_text())["cells"]
+    assert [(cell["distraction"], cell["texts"]) for cell in found] == [
+        ("none", ["none"]),
+        *(("all together", [f"colour:{level}", f"background:{level}"]) for level in matrix.LEVELS),
+    ], "the toy has neither camera nor lights; rows stand in the order of the standard ones"
+    assert all(cell["returns"] for cell in found)
 
 
 def test_a_folder_of_films_is_a_row_beside_the_others(agent: Path, tmp_path: Path, few: None) -> None:

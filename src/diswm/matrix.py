@@ -25,6 +25,8 @@ FILE = "matrix.json"
 LEVELS = ("easy", "medium", "hard")
 ALL, TOGETHER = "all", "together"
 _LEVEL = "{level}"
+_PATH = re.compile(r'(folder="(?=.*"))[^"]*/(?=[^"/])|(folder=)[^,"]*/(?=[^,"/])')  # of a folder what stands before its last name
+_PLUS = re.compile(rf"\+(?=(?:color|{'|'.join(KINDS)}):|(?:{'|'.join(COLOUR_NAMES)})(?:[,+]|$))")  # a folder's name may have one too
 Key = tuple[str, str]
 Strengths = dict[str, tuple[str, ...]]
 """Strength -> distractions; the strength is empty where there is but one."""
@@ -99,7 +101,7 @@ def chosen(words: Sequence[str], textures: Iterable[str] = ()) -> list[Cell]:
         elif word in rows:
             found[word] = rows[word]
         else:
-            row, name = _own(word, rows), re.sub(r"folder=[^,]*/(?=[^,/])", "folder=", word)
+            row, name = _own(word, rows), _PATH.sub(r"\1\2", word)
             found[name if found.get(name, row) == row else word] = row  # two folders of one name are called by their paths
     return _cells(found)
 
@@ -128,7 +130,7 @@ def _own(word: str, rows: dict[str, Strengths]) -> Strengths:
     if ":" not in word and word.split(",")[0] not in COLOUR_NAMES:
         error = unknown("row of the matrix called", word, [ALL, *KINDS, TOGETHER, *rows])
         raise DiswmError(f"{error} Or name a distraction as `diswm train --distract` takes it, for example background:video,folder=DAVIS.")
-    texts = re.split(rf"\+(?=(?:color|{'|'.join(KINDS)}):)", word)  # a folder's name may have a plus too
+    texts = _PLUS.split(word)
     row = _each(*texts) if _LEVEL in word else _one(*texts)
     for given in row.values():
         envs.with_distractions(envs.EnvConfig(), given)  # refuses what there is not
@@ -139,8 +141,8 @@ def evaluate_matrix(folder: Path, agent: Dreamer, config: TrainRun, frames: int,
     """Play ``config.eval.episodes`` episodes in each cell and write matrix.json, cell by cell; what is there already is kept.
 
     The seeds are the same in all cells, so that differences are the distractions'. A distraction of the standard rows that the task
-    cannot show is recorded as refused; of one that ``words`` brings DiswmError says so before anything is played. Returns the file; None
-    if it was interrupted: the same call goes on.
+    cannot show is recorded as refused, of several together those are played that it shows; of one that ``words`` brings DiswmError says so
+    before anything is played. Returns the file; None if it was interrupted: the same call goes on.
     """
     known, asked, refused, limit = _plan(config.env, words)
     clips = {cell: envs.clip_listings(_world(config.env, cell)) for cell in asked}
@@ -178,7 +180,9 @@ def _plan(env: envs.EnvConfig, words: Sequence[str]) -> tuple[list[Cell], list[C
     try:
         scene = bare.scene
         textures = scene.textures["all"] if "texture" in scene.shows else ()
-        known, asked = cells(textures), chosen(words, textures)
+        known = [_fitting(cell, scene) for cell in cells(textures)]
+        names = {cell.key: cell for cell in known}
+        asked = [names.get(cell.key, cell) for cell in chosen(words, textures)]
         refused = {cell: why for cell in asked if (why := refusal(scene, _world(env, cell).plan().kinds()))}
         limit = int(scene.limit)
     finally:
@@ -188,6 +192,12 @@ def _plan(env: envs.EnvConfig, words: Sequence[str]) -> tuple[list[Cell], list[C
             raise DiswmError(f"{cell.distraction}: {refused[cell]}")
         envs.make(_world(env, cell)).close()  # a folder or a texture that is not there is said now
     return known, asked, refused, limit
+
+
+def _fitting(cell: Cell, scene: Any) -> Cell:
+    """Of several distractions together those that a scene shows."""
+    texts = tuple(text for text in cell.texts if kind_of(text) in scene.shows) if len(cell.texts) > 1 else ()
+    return dataclasses.replace(cell, texts=texts) if len(texts) > 1 else cell
 
 
 def _world(env: envs.EnvConfig, cell: Cell) -> envs.EnvConfig:

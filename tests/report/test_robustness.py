@@ -100,6 +100,12 @@ def test_a_row_that_lacks_a_strength_and_is_refused_says_so_once(tmp_path: Path)
     assert matrix_text(file).splitlines()[-1].split(maxsplit=1) == ["films", "not shown by this task"]
 
 
+def test_small_returns_keep_two_digits(tmp_path: Path) -> None:
+    file = tmp_path / "matrix.json"
+    file.write_text(json.dumps({"cells": [cell("none", "", 1.25, 1.25), cell("light", "", 0.004)]}))
+    assert [line.split(maxsplit=1)[1] for line in matrix_text(file).splitlines()[2:]] == ["1.25 (1.25 to 1.25)", "0.00"]
+
+
 def test_returns_below_zero_have_shades_too() -> None:
     """Pusher's: from the worst, which stays white, to the best."""
     drawing = heat_map([cell("none", "", -60.0), cell("camera", "hard", -75.0), cell("light", "hard", -90.0)])

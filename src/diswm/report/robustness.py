@@ -205,4 +205,6 @@ def _text(cell: Row | None) -> str:
     got = _interval(cell) if cell else None
     if got is None:
         return REFUSED if cell and cell.get("refused") else ""
-    return f"{got.mean:.0f} ({got.low:.0f} to {got.high:.0f})" if len(cell["returns"]) > 1 else f"{got.mean:.0f}"  # type: ignore[index]
+    digits = 0 if max(map(abs, got)) >= 10 else 2
+    mean, low, high = (f"{value:.{digits}f}" for value in got)
+    return f"{mean} ({low} to {high})" if len(cell["returns"]) > 1 else mean  # type: ignore[index]
