@@ -26,6 +26,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix, "_ROWS", {name: matrix._ROWS[name] for name in ("none", "colours", "light")})
 
 
+def test_documents_show_a_row_without_the_usual_strength_at_its_hardest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "_ROWS", {name: matrix._ROWS[name] for name in ("colours", "colours, DMC-GB")})
+    (world,) = writing.draw(["toy"], 0, 1, ("medium",))
+    assert [strip.cell.level for strip in world.strips] == ["medium", "hard"]
+    text = diswm.gallery(["toy"], out=tmp_path / "gallery.md").read_text()
+    assert "Without that strength, so at the hardest: colours, DMC-GB." in text
+
+
 @pytest.mark.usefixtures("few")
 def test_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     page = diswm.gallery(["toy", "gym/Nowhere-v0"], out=tmp_path / "shown", frames=2)
