@@ -128,7 +128,7 @@ def _kind(row: Strengths) -> str:
 def _own(word: str, rows: dict[str, Strengths]) -> Strengths:
     """A row that the user brings, at all strengths where it says ``{level}``."""
     if ":" not in word and word.split(",")[0] not in COLOUR_NAMES:
-        error = unknown("row of the matrix called", word, [ALL, *KINDS, TOGETHER, *rows])
+        error = unknown("row of the matrix called", word, dict.fromkeys([ALL, *KINDS, TOGETHER, *rows]))
         raise DiswmError(f"{error} Or name a distraction as `diswm train --distract` takes it, for example background:video,folder=DAVIS.")
     texts = _PLUS.split(word)
     row = _each(*texts) if _LEVEL in word else _one(*texts)
