@@ -220,13 +220,23 @@ def _finish(run: Run, trainer: Trainer, stages: Evaluations, config: TrainRun) -
     return True
 
 
-def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = None, device: str = "auto", out: Path | None = None) -> Path:
+def evaluate(
+    run: Path | str,
+    *,
+    matrix: bool = False,
+    rows: Sequence[str] = (),
+    episodes: int | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+) -> Path:
     """Evaluate the agent of a run on seen and unseen colours and against random actions; writes evaluation.json.
 
     A task without distractions has no unseen world, and that is written in its place.
-    With ``matrix`` instead against every distraction at every strength; writes matrix.json. Raises KeyboardInterrupt for Ctrl-C; then
-    nothing is written, but of a matrix the cells that are done.
+    With ``matrix`` instead against every distraction at every strength, or ``rows`` of these and of your own (`matrix.chosen`); writes
+    matrix.json. Raises KeyboardInterrupt for Ctrl-C; then nothing is written, but of a matrix the cells that are done.
     """
+    if rows and not matrix:
+        raise DiswmError("rows are those of the matrix: add --matrix (matrix=True), or leave --rows out.")
     folder = Path(run)
     head = read_config(folder, "train")
     config = from_dict(TrainRun, head["config"])
@@ -240,7 +250,7 @@ def evaluate(run: Path | str, *, matrix: bool = False, episodes: int | None = No
     for place in (target, target / "media"):
         open_folder(place)  # what cannot be written is said before episodes are played
     if matrix:
-        if (path := evaluate_matrix(target, agent, config, last_counters(folder)["frames"])) is None:
+        if (path := evaluate_matrix(target, agent, config, last_counters(folder)["frames"], rows)) is None:
             raise KeyboardInterrupt
         return path
     stages = Evaluations(config)

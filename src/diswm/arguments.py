@@ -15,6 +15,10 @@ class EvaluateArgs:
     """Folder of a run of `diswm train`."""
     matrix: bool = False
     """Against every distraction at every strength instead: matrix.json, .csv, .md and a heat map. Stopped, it goes on."""
+    rows: tuple[str, ...] = ()
+    """With --matrix: rows to play, beside those of an earlier call. `all` (taken unless given), a kind (none, colour, camera,
+    background, light, texture, together), the name of a row in the table, or distractions of your own, joined by +, at all
+    strengths where they say {level}: background:video,dynamic,folder=FILMS; colour:set2+camera:{level}."""
     episodes: int = 10
     """Episodes per colour set, or per distraction and strength."""
     device: str = "auto"

@@ -178,10 +178,12 @@ def _code(done: bool) -> int:
 
 
 def _evaluate(args: list[str]) -> int:
-    parsed = parse(EvaluateArgs, "evaluate", args)
+    words, args = take_all(args, "--rows")
+    parsed = parse(EvaluateArgs, "evaluate", [*args, *(["--rows", *words] if words else [])])
     from diswm import api
 
-    path = api.evaluate(parsed.run, matrix=parsed.matrix, episodes=parsed.episodes, device=parsed.device, out=parsed.out)
+    settings = {name: value for name, value in dataclasses.asdict(parsed).items() if name != "run"}
+    path = api.evaluate(parsed.run, **settings)
     if parsed.matrix:
         from diswm.report import matrix_text, write_matrix
 

@@ -23,8 +23,15 @@ from diswm.pictures.worlds import View, World
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three distractions instead of all: one without and two with strengths, of which the toy refuses one."""
-    rows = {"none": ("none",), "colours": ("colour:{level}",), "light": ("light:{level}",)}
-    monkeypatch.setattr(matrix, "_ROWS", rows)
+    monkeypatch.setattr(matrix, "_ROWS", {name: matrix._ROWS[name] for name in ("none", "colours", "light")})
+
+
+def test_documents_show_a_row_without_the_usual_strength_at_its_hardest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "_ROWS", {name: matrix._ROWS[name] for name in ("colours", "colours, DMC-GB")})
+    (world,) = writing.draw(["toy"], 0, 1, ("medium",))
+    assert [strip.cell.level for strip in world.strips] == ["medium", "hard"]
+    text = diswm.gallery(["toy"], out=tmp_path / "gallery.md").read_text()
+    assert "Without that strength, so at the hardest: colours, DMC-GB." in text
 
 
 @pytest.mark.usefixtures("few")

@@ -39,11 +39,9 @@ def overview(worlds: Sequence[World], name: str, made: str) -> dict[str, bytes]:
 
 
 def _frame(world: World, label: str) -> Array | None:
-    for strip in world.strips:
-        if strip.cell.distraction == label and strip.cell.level in ("", LEVEL) and strip.frames is not None:
-            first: Array = strip.frames[0]
-            return first
-    return None
+    """The first frame of a row, at the strength that is shown or, where it has none such, at its hardest."""
+    row = {strip.cell.level: strip.frames[0] for strip in world.strips if strip.cell.distraction == label and strip.frames is not None}
+    return row.get("", row.get(LEVEL, next(reversed(row.values()), None)))
 
 
 def _views(world: World) -> list[Array | None]:
@@ -85,6 +83,7 @@ def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str
         "",
         *(f"![{'; '.join(labels[i * COLUMNS : (i + 1) * COLUMNS])}]({file})" for i, file in enumerate(pictures)),
         "",
+        *([f"Without that strength, so at the hardest: {'; '.join(hardest)}.", ""] if (hardest := _without(worlds)) else []),
         "## Renderers",
         "",
         "The same state by the ray caster (`warp`), by OpenGL as it is set here (`gl`), and by the suite's own renderer at the suite's own "
@@ -106,3 +105,11 @@ def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str
     lines += ["", "Not drawn here:", "", *refused] if refused else []
     lines += ["", f"`diswm gallery` writes all strengths and more frames as one page. Made by {made}"]
     return "\n".join(lines) + "\n"
+
+
+def _without(worlds: Sequence[World]) -> list[str]:
+    """The distractions with several strengths, of which none is the one that is shown."""
+    levels: dict[str, set[str]] = {}
+    for strip in (strip for world in worlds for strip in world.strips):
+        levels.setdefault(strip.cell.distraction, set()).add(strip.cell.level)
+    return [name for name, found in levels.items() if not found & {"", LEVEL}]

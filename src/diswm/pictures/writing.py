@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from diswm import __version__
 from diswm.contract import DiswmError
 from diswm.data.disk import write_atomically
-from diswm.matrix import LEVELS, cells
+from diswm.matrix import LEVELS, Cell, cells
 from diswm.pictures.overview import LEVEL, overview
 from diswm.pictures.page import document
 from diswm.pictures.worlds import TASKS, World, draw_world, named
@@ -48,7 +49,7 @@ def draw(tasks: Sequence[str], seed: int, frames: int, levels: Sequence[str] = L
     if not 1 <= frames <= MOST:
         raise DiswmError(f"frames={frames} must be from 1 to {MOST} (--frames).")
     seed_of(seed, "gallery")  # refuses one that is none, here and not world by world
-    names, shown = named(tasks), [cell for cell in cells() if cell.level in ("", *levels)]
+    names, shown = named(tasks), list(_at(levels))
     each = len(shown) + 3  # and a view by each renderer
     worlds = []
     with progress("gallery", each * len(names), "pictures") as bar:
@@ -62,6 +63,13 @@ def draw(tasks: Sequence[str], seed: int, frames: int, levels: Sequence[str] = L
             worlds.append(draw_world(task, shown, frames, seed, watch))
             bar.update(each * (index + 1), task)
     return worlds
+
+
+def _at(levels: Sequence[str]) -> Iterator[Cell]:
+    """The cells at some strengths; of a row that has none of these the hardest."""
+    for _, group in itertools.groupby(cells(), lambda cell: cell.distraction):
+        row = list(group)
+        yield from [cell for cell in row if cell.level in ("", *levels)] or row[-1:]
 
 
 def write_page(worlds: Sequence[World], out: Path, seed: int) -> Path:

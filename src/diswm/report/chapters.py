@@ -229,7 +229,7 @@ def robustness(writer: Writer) -> str:
 
     def one(task: str, groups: Groups) -> str:
         found = panels.matrices(groups, f"matrix_{slug(task)}")
-        return writer.side(found) if found else ""
+        return f"{writer.side(found)}{_zero_shot(task)}" if found else ""
 
     html = writer.by_task(one)
     note = (
@@ -237,3 +237,10 @@ def robustness(writer: Writer) -> str:
         "the higher. Intervals are in the CSV of each picture: over seeds, of one seed over episodes.</p>"
     )
     return html + note if html else ""
+
+
+def _zero_shot(task: str) -> str:
+    """What others published of agents that never met a distraction; empty where nothing is known."""
+    known = anchors.zero_shot(task)
+    told = ", ".join(f"{anchors.NAMES[a.method]} {a.value:.0f} (nearest here: {esc(text)})" for text, a in known.items())
+    return f'<p class="lead after">{told}. {esc(anchors.about(known.values()))}</p>' if known else ""

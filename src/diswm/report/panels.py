@@ -63,10 +63,10 @@ def _firsts(groups: Groups, kept: Callable[[Run], Media | None], draw: Callable[
 def matrices(groups: Groups, name: str) -> list[Drawing]:
     """The heat maps of the groups with a robustness matrix, all shaded on one scale; of several seeds the means."""
     cells = {group: rows for group, trials in groups.items() if (rows := _cells(trials))}
-    top = max((float(np.mean(row["returns"])) for rows in cells.values() for row in rows if row["returns"]), default=0.0)
+    ends = robustness.shades(row for rows in cells.values() for row in rows)
     found = []
     for place, (group, rows) in enumerate(cells.items()):
-        drawing = robustness.heat_map(rows, f"{name}_{place}", top)
+        drawing = robustness.heat_map(rows, f"{name}_{place}", ends)
         if drawing:
             count = sum((trial.run.path / "matrix.json").is_file() for trial in groups[group])
             caption = f"<b>{words.esc(group)}</b>, {words.plural(count, 'seed')}"
@@ -87,8 +87,9 @@ def _cells(trials: Sequence[Trial]) -> list[Row]:
         return tables[0] if tables else []
     merged: dict[tuple[str, str], Row] = {}
     for cell in (cell for table in tables for cell in table):
-        row = merged.setdefault((cell["distraction"], cell["level"]), {**cell, "returns": []})
-        row["returns"] += [float(np.mean(cell["returns"]))] if cell["returns"] else []
+        row = merged.setdefault((cell["distraction"], cell["level"]), {**cell, "returns": [], "successes": []})
+        for kind in ("returns", "successes"):
+            row[kind] += [float(np.mean(cell[kind]))] if cell.get(kind) else []
     return list(merged.values())
 
 
