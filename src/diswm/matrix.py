@@ -14,7 +14,7 @@ from diswm.agents import Dreamer
 from diswm.config import TrainRun
 from diswm.contract import DiswmError
 from diswm.envs.distract import refusal
-from diswm.envs.specs import COLOUR_NAMES, KINDS, kind_of, unknown
+from diswm.envs.specs import COLOUR_NAMES, KINDS, kind_of, together, unknown
 from diswm.evaluations import side_by_side
 from diswm.trainers.evaluate import Abandoned, evaluate, mean_actor
 from diswm.trainers.progress import Bar, Interrupt, console, progress
@@ -26,7 +26,6 @@ LEVELS = ("easy", "medium", "hard")
 ALL, TOGETHER = "all", "together"
 _LEVEL = "{level}"
 _PATH = re.compile(r'(folder="(?=.*"))[^"]*/(?=[^"/])|(folder=)[^,"]*/(?=[^,"/])')  # of a folder what stands before its last name
-_PLUS = re.compile(rf"\+(?=(?:color|{'|'.join(KINDS)}):|(?:{'|'.join(COLOUR_NAMES)})(?:[,+]|$))")  # a folder's name may have one too
 Key = tuple[str, str]
 Strengths = dict[str, tuple[str, ...]]
 """Strength -> distractions; the strength is empty where there is but one."""
@@ -130,7 +129,7 @@ def _own(word: str, rows: dict[str, Strengths]) -> Strengths:
     if ":" not in word and word.split(",")[0] not in COLOUR_NAMES:
         error = unknown("row of the matrix called", word, dict.fromkeys([ALL, *KINDS, TOGETHER, *rows]))
         raise DiswmError(f"{error} Or name a distraction as `diswm train --distract` takes it, for example background:video,folder=DAVIS.")
-    texts = _PLUS.split(word)
+    texts = together(word)
     row = _each(*texts) if _LEVEL in word else _one(*texts)
     for given in row.values():
         envs.with_distractions(envs.EnvConfig(), given)  # refuses what there is not

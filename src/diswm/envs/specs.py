@@ -294,11 +294,11 @@ def _split_phases(text: str) -> list[tuple[float, float, list[str]]]:
     if pieces[0].strip() or len(pieces) == 1:
         raise DiswmError(f"phases={text!r} cannot be read. Expected `0:set1, 0.5:set2`, or gradual `0:set1, 0.4-0.6:set2+camera:easy`.")
     starts, ends, bodies = pieces[1::3], pieces[2::3], pieces[3::3]
-    return [(float(start), float(end or start), _together(body)) for start, end, body in zip(starts, ends, bodies, strict=True)]
+    return [(float(start), float(end or start), together(body)) for start, end, body in zip(starts, ends, bodies, strict=True)]
 
 
-def _together(text: str) -> list[str]:
-    """``set2+camera:easy`` -> its distractions."""
+def together(text: str) -> list[str]:
+    """``set2+camera:easy`` -> its distractions. DiswmError where it cuts a folder's name."""
     parts = [part.strip() for part in _cut(text, "+")]
     for before, part in itertools.pairwise(parts):
         if "folder=" in before and part.split(":")[0] not in (*KINDS, "color", *COLOUR_NAMES):
