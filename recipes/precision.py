@@ -53,6 +53,7 @@ def report(folder: Path, results: Path, command: str) -> None:
         + " A seed begins with the same weights and the same episodes in both. After some hundred updates rounding has led the two "
         "apart, as any other change of the last digit would, so that a pair ends as far from each other as two seeds may.",
         study.unfinished(trials),
+        "Minutes are those of this comparison, whatever else the machine did; what a precision costs is in speed.md.",
         "The release's networks and losses under bfloat16, number by number: `python benchmarks/parity.py FOLDER --precision bfloat16` "
         "(activations within 2% of the largest, losses and gradient norms within 0.5%; `tests/test_parity.py`).",
     ]
