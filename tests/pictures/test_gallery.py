@@ -15,7 +15,7 @@ from PIL import Image
 import diswm
 from diswm import matrix
 from diswm.cli import main
-from diswm.pictures import worlds, writing
+from diswm.pictures import overview, worlds, writing
 from diswm.pictures.page import document, sheet
 from diswm.pictures.worlds import View, World
 
@@ -113,3 +113,12 @@ def test_it_is_refused_in_words_and_broken_off_without_a_trace(
     monkeypatch.setattr(writing, "draw_world", stop)
     assert main(["gallery", "--tasks", "toy"]) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_as_few_as_there_may_be_and_of_nearly_the_same_width() -> None:
+    """At most seven distractions in each: 22 take four of 5 or 6, where four of 7, 7, 7 and 1 would be the greedy way."""
+    for count, widths in ((0, []), (1, [1]), (7, [7]), (8, [4, 4]), (22, [5, 6, 5, 6])):
+        labels = [str(i) for i in range(count)]
+        parts = overview.columns(labels)
+        assert [len(part) for part in parts] == widths
+        assert sum(parts, []) == labels

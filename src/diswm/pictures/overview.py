@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -16,7 +17,7 @@ from diswm.report import words
 LEVEL = "medium"
 """The strength that is shown, where there are several."""
 COLUMNS = 7
-"""Distractions in one picture: as wide as a page of text shows."""
+"""Most distractions in one picture: as wide as a page of text shows."""
 SCALE, EDGE, LEFT, TOP = 2, 2, 116, 20  # enlargement; pixels between frames, and for the labels of rows and columns
 _INK, _PAPER, _EMPTY = (27, 33, 48), (255, 255, 255), (227, 230, 235)
 
@@ -26,16 +27,21 @@ def overview(worlds: Sequence[World], name: str, made: str) -> dict[str, bytes]:
     shown = [world for world in worlds if not world.refused]
     labels = list(dict.fromkeys(strip.cell.distraction for world in shown for strip in world.strips))
     files: dict[str, bytes] = {}
-    for first in range(0, len(labels), COLUMNS):
-        part = labels[first : first + COLUMNS]
-        rows = {world.task: [_frame(world, label) for label in part] for world in shown}
-        files[f"{name}-{first // COLUMNS + 1}.png"] = table(part, rows)
-    pictures = list(files)
+    parts = {f"{name}-{number}.png": part for number, part in enumerate(columns(labels), 1)}
+    for file, part in parts.items():
+        files[file] = table(part, {world.task: [_frame(world, label) for label in part] for world in shown})
     compared = {world.task: _views(world) for world in shown if world.views}
     if compared:
         files[f"{name}-renderers.png"] = table([*RENDERERS.values(), "warp - GL, x 4"], compared)
-    files[f"{name}.md"] = _text(worlds, labels, pictures, name, made).encode()
+    files[f"{name}.md"] = _text(worlds, parts, name, made).encode()
     return files
+
+
+def columns(labels: Sequence[str]) -> list[list[str]]:
+    """As few as there may be, of nearly the same width."""
+    count = -(-len(labels) // COLUMNS)
+    cuts = [len(labels) * part // count for part in range(count + 1)] if count else []
+    return [list(labels[first:last]) for first, last in itertools.pairwise(cuts)]
 
 
 def _frame(world: World, label: str) -> Array | None:
@@ -73,7 +79,7 @@ def table(labels: Sequence[str], rows: dict[str, list[Array | None]]) -> bytes:
     return out.getvalue()
 
 
-def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str], name: str, made: str) -> str:
+def _text(worlds: Sequence[World], parts: Mapping[str, Sequence[str]], name: str, made: str) -> str:
     lines = [
         "# Gallery",
         "",
@@ -81,7 +87,7 @@ def _text(worlds: Sequence[World], labels: Sequence[str], pictures: Sequence[str
         "enlarged. Grey: the world does not show that distraction; all together are those that it shows. The state is the same along a "
         "row.",
         "",
-        *(f"![{'; '.join(labels[i * COLUMNS : (i + 1) * COLUMNS])}]({file})" for i, file in enumerate(pictures)),
+        *(f"![{'; '.join(part)}]({file})" for file, part in parts.items()),
         "",
         *([f"Without that strength, so at the hardest: {'; '.join(hardest)}.", ""] if (hardest := _without(worlds)) else []),
         "## Renderers",
