@@ -121,4 +121,4 @@ def test_pictures_are_as_few_as_there_may_be_and_of_nearly_the_same_width() -> N
         labels = [str(i) for i in range(count)]
         parts = overview.columns(labels)
         assert [len(part) for part in parts] == widths
-        assert sum(parts, []) == labels
+        assert [label for part in parts for label in part] == labels
