@@ -55,6 +55,8 @@ class Suite:
         spec = self._env.action_spec()
         self.act_dim = int(np.prod(spec.shape))
         bounded = bool((np.abs([spec.minimum, spec.maximum]) < 1e6).all())  # those of lqr have none
+        self._low: Array
+        self._high: Array
         self._low, self._high = (spec.minimum, spec.maximum) if bounded else (-np.ones(spec.shape), np.ones(spec.shape))
 
     def reset(self, *, seed: int) -> Array:
