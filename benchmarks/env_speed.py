@@ -53,7 +53,11 @@ class Suite:
             self._env = dmc.suite.load(domain, name, task_kwargs={"random": 0})
         self._camera, self._repeat, self.renderer = dmc.CAMERAS.get(domain, 0), repeat, f"gl-{backend}"
         spec = self._env.action_spec()
-        self._low, self._high, self.act_dim = spec.minimum, spec.maximum, int(np.prod(spec.shape))
+        self.act_dim = int(np.prod(spec.shape))
+        bounded = bool((np.abs([spec.minimum, spec.maximum]) < 1e6).all())  # those of lqr have none
+        self._low: Array
+        self._high: Array
+        self._low, self._high = (spec.minimum, spec.maximum) if bounded else (-np.ones(spec.shape), np.ones(spec.shape))
 
     def reset(self, *, seed: int) -> Array:
         """The picture at the start of an episode."""

@@ -321,11 +321,11 @@ def noise(rows: int, size: int = 64) -> dict[str, np.ndarray]:
 
 def test_videos_that_cannot_be_used(refused: Refused, tmp_path: Path) -> None:
     pretrain = ["pretrain", *VIDEO, "--out=x"]
-    assert "nowhere: is not a folder" in refused(*pretrain, "--videos", "nowhere")
+    assert "nowhere: there is no such file or folder. Expected video files (mp4" in refused(*pretrain, "--videos", "nowhere")
     (tmp_path / "empty").mkdir()
     assert "No episodes in empty" in refused(*pretrain, "--videos", "empty")
     (tmp_path / "file").write_text("")
-    assert "file: is not a folder" in refused(*pretrain, "--videos", "file")
+    assert "file: is not a folder, and no .tar, .tar.gz or .tar.xz archive. Expected films" in refused(*pretrain, "--videos", "file")
     save_episode(tmp_path / "short", noise(4))
     assert "the longest of 1 has 4 rows, the window 5" in refused(*pretrain, "--videos", "short")
     save_episode(tmp_path / "large", noise(9, 32))

@@ -349,7 +349,7 @@ def test_files_need_a_cache_and_an_archive(tmp_path):
     (tmp_path / "x.npz").write_bytes(npz(released(0, 5)))
     with pytest.raises(DiswmError, match="single episode"):
         Videos(tmp_path / "x.npz", length=4, cache=tmp_path / "cache")
-    with pytest.raises(DiswmError, match="is not a folder"):
+    with pytest.raises(DiswmError, match="there is no such file or folder"):
         Videos(tmp_path / "nowhere.tar.xz", length=4, cache=tmp_path / "cache")
 
 

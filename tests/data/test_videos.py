@@ -150,7 +150,7 @@ def test_bad_files_among_good_ones_are_left_out_and_named(tmp_path, ram_bytes):
 
 
 def test_nothing_usable_is_told(tmp_path):
-    with pytest.raises(DiswmError, match="is not a folder"):
+    with pytest.raises(DiswmError, match="there is no such file or folder"):
         Videos(tmp_path / "absent", length=4)
     (tmp_path / "v").mkdir()
     with pytest.raises(DiswmError, match=r"No episodes in .*Expected \.npz episodes with 'image'"):

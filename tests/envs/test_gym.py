@@ -264,6 +264,25 @@ def test_a_part_that_is_no_number_is_named(bad: str) -> None:
         break_it(env)
 
 
+class Nested(Speed):
+    """Its numbers lie in a Tuple of a Dict and a choice, of different shapes."""
+
+    observation_space = spaces.Tuple([spaces.Dict({"speed": spaces.Box(-1, 1, (2,))}), spaces.Discrete(3)])
+    render_mode = "rgb_array"
+
+    def _seen(self, when: str) -> Any:
+        return {"speed": np.full(2, np.nan if when == self.bad else 0, np.float32)}, 1
+
+    def render(self) -> Any:
+        return np.zeros((32, 32, 3), np.uint8)
+
+
+def test_observations_of_any_depth_are_looked_through() -> None:
+    break_it(envs.wrap(Nested("never"), EnvConfig(action_repeat=1)))
+    with pytest.raises(DiswmError, match=r"^gym/Nested: its step\(\) gave an observation with NaN"):
+        break_it(envs.wrap(Nested("step"), EnvConfig(action_repeat=1)))
+
+
 def test_one_whose_third_reset_fails_is_named() -> None:
     env = envs.wrap(worlds.Broken("third reset", "rgb_array"))
     env.reset(seed=0)

@@ -221,7 +221,9 @@ class _Stream:
             tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
             self._file.close()
-            raise DiswmError(f"{self.path}: is not a folder, and no {_KINDS} archive. Expected a data set of .npz episodes.") from error
+            raise DiswmError(
+                f"{self.path}: is not a folder, and no {_KINDS} archive. Expected films, frames, HDF5, LeRobot, Minari or .npz episodes."
+            ) from error
 
     @property
     def done(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium
@@ -107,13 +107,23 @@ class GymScene:
 
     def _check(self, what: str) -> None:
         """DiswmError where an observation, or a part of it, is not a number."""
-        parts = self._observation.values() if isinstance(self._observation, dict) else [self._observation]
-        for part in map(np.asarray, parts):
+        for part in _parts(self._observation):
             if np.issubdtype(part.dtype, np.floating) and np.isnan(part).any():
                 raise DiswmError(f"{self.task}: its {what} gave an observation with NaN{self._when()}. Expected numbers. {_MEND}")
 
     def _when(self) -> str:
         return f", {self._steps} steps after reset(seed={self._seed})"
+
+
+def _parts(seen: Any) -> Iterator[Array]:
+    """The arrays of an observation: those of a Dict or a Tuple, of any depth, may have any shapes."""
+    if isinstance(seen, Mapping):
+        seen = tuple(seen.values())
+    if isinstance(seen, tuple):
+        for part in seen:
+            yield from _parts(part)
+    else:
+        yield np.asarray(seen)
 
 
 class Scaled:
