@@ -24,6 +24,7 @@ _EPOCH, _STAMP = datetime.datetime(2000, 1, 1), "%Y%m%dT%H%M%S"
 _MOST = 10_000_000  # episodes; a name with a later time is not numbered by us
 _UNREADABLE = "Fetch or convert the data set again, or remove this file to use the episodes unchecked."
 _SETTINGS = ("size", "fit", "fps", "camera")
+_KINDS: dict[str, type] = {**dict.fromkeys(("cameras", "other_cameras", "conversion"), dict), "without_camera": list}
 _MAY_CHANGE = ("versions",)  # between the start of a data set and its resumption
 _LATER = ("background.direction",)  # labels that there were not at first: a data set that was begun without them goes on without them
 
@@ -45,6 +46,10 @@ def _parse(path: Path) -> dict[str, Any]:
         raise DiswmError(f"{path}: is not a manifest of a video data set. {_UNREADABLE}")
     if manifest.get("format") != FORMAT:
         raise DiswmError(f"{path}: has format {manifest.get('format')}, this version reads {FORMAT}. Use the version that wrote it.")
+    for name, kind in _KINDS.items():  # archives bring manifests of anybody's
+        found = manifest.get(name) or kind()
+        if not isinstance(found, kind) or (name == "without_camera" and not all(isinstance(one, str) for one in found)):
+            raise DiswmError(f"{path}: its entry '{name}' is not what a manifest has there. {_UNREADABLE}")
     return manifest
 
 
