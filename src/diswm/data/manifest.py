@@ -46,10 +46,11 @@ def _parse(path: Path) -> dict[str, Any]:
         raise DiswmError(f"{path}: is not a manifest of a video data set. {_UNREADABLE}")
     if manifest.get("format") != FORMAT:
         raise DiswmError(f"{path}: has format {manifest.get('format')}, this version reads {FORMAT}. Use the version that wrote it.")
-    for name, kind in _KINDS.items():  # archives bring manifests of anybody's
-        found = manifest.get(name) or kind()
-        if not isinstance(found, kind) or (name == "without_camera" and not all(isinstance(one, str) for one in found)):
-            raise DiswmError(f"{path}: its entry '{name}' is not what a manifest has there. {_UNREADABLE}")
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(manifest.get(name) or kind(), kind)]  # archives bring anybody's
+    if not wrong and not all(isinstance(one, str) for one in manifest.get("without_camera") or []):
+        wrong = ["without_camera"]
+    if wrong:
+        raise DiswmError(f"{path}: its entry '{wrong[0]}' is not what a manifest has there. {_UNREADABLE}")
     return manifest
 
 
