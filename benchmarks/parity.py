@@ -5,6 +5,7 @@ FOLDER holds weights as the release saves them and, in ``golden.npz``, what its 
 those of the folder. Prints one line a quantity and exits 1 where one is out of tolerance or was not compared, 2 where the
 folder cannot be used. With ``--precision bfloat16`` products and convolutions are those of a bfloat16 run, within wider tolerances.
 
+Our encoder clamps the log-variance to [-20, 20]: weights that give larger ones, far outside what codes reach, are out of tolerance.
 Three conventions differ, and are put right here in plain sight:
 
 * the release adds 5e-7 to the KL of each dimension of the code: to ``loss/beta_kl``;

@@ -31,7 +31,7 @@ from diswm.arguments import (
     ReportArgs,
     TraverseArgs,
 )
-from diswm.contract import DiswmError, unknown
+from diswm.contract import DiswmError, plain, unknown
 from diswm.data.disk import FULL
 from diswm.parsing import parse, take_all
 
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(args[0], args[1:])
     except DiswmError as error:
-        print(f"diswm: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"diswm: error: {plain(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `diswm ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -267,7 +267,7 @@ def _gallery(args: list[str]) -> int:
     refused = {world.task: f"{world.task} is not in it: {' '.join(world.refused.split())}" for world in worlds if world.refused}
     wanted = [text for task, text in refused.items() if task in parsed.tasks]
     for text in refused.values():
-        print(f"diswm: {'error: ' if text in wanted else ''}{text}", file=sys.stderr)
+        print(f"diswm: {'error: ' if text in wanted else ''}{plain(text)}", file=sys.stderr)
     print(path)
     return 1 if wanted else 0
 

@@ -86,6 +86,11 @@ def some(words: Sequence[str], most: int) -> str:
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
+def plain(text: str) -> str:
+    """The text without what would command a terminal: names come from files of anybody's."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
+
+
 class Policy(Protocol):
     """Anything that acts: one image in, one action out."""
 

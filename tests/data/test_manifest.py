@@ -111,7 +111,14 @@ def test_bad_episodes_are_refused_before_they_are_written(tmp_path):
     assert not list_episodes(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "cannot be read"), ("[]", "is not a manifest"), ('{"format": 99}', "has format 99")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"), ("[]", "is not a manifest"), ('{"format": 99}', "has format 99"), ('{"format": 1, "files": 3}', "is not"),
+        ('{"format": 1, "cameras": 7}', "'cameras'"), ('{"format": 1, "other_cameras": ["a", "b"]}', "'other_cameras'"),
+        ('{"format": 1, "without_camera": [1]}', "'without_camera'"), ('{"format": 1, "conversion": 5}', "'conversion'"),
+    ],
+)  # fmt: skip
 def test_a_manifest_that_cannot_be_used_is_named(tmp_path, text, words):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DiswmError, match=words):

@@ -219,3 +219,16 @@ def test_the_hash_tells_the_pixels_and_not_the_files(tmp_path):
     three = Videos(tmp_path / "b", length=4)
     save_episode(tmp_path / "b", make(5, 6), "0.npz")
     assert one.hash == two.hash == three.hash != Videos(tmp_path / "b", length=4).hash
+
+
+@pytest.mark.parametrize("ram_bytes", [1 << 20, 0])
+def test_labels_do_not_take_the_memory_that_frames_are_kept_out_of(tmp_path, ram_bytes):
+    """Zeros of any number fit into a file of a few kilobytes."""
+    fill(tmp_path / "d")
+    save_episode(
+        tmp_path / "d", make(9, 6, **{"factor.a": np.zeros((6, 600), np.float32), "factor.b": np.zeros((6, 400), np.float32)}), "9.npz"
+    )
+    clips = quiet(tmp_path / "d", length=5, cache=tmp_path / "cache", ram_bytes=ram_bytes)
+    assert (clips.episodes, clips.factors) == (4, {"which": 2})
+    ((_, reason),) = clips.skipped
+    assert reason == "declares 1,002 numbers of labels a frame, more than the limit of 1,000."

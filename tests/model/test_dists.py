@@ -53,6 +53,8 @@ def test_entropy_sums_over_actions(random: torch.Generator) -> None:
 def test_std_lies_between_its_bounds() -> None:
     """2 sigmoid(raw / 2) + 0.1: 0.1 at the far left, 1.1 in the middle, 2.1 at the far right."""
     torch.testing.assert_close(squash_std(torch.tensor([-100.0, 0.0, 100.0])), torch.tensor([0.1, 1.1, 2.1]))
+    # Where raw / 2 = ln 3 the sigmoid is 3/4, where it is -ln 3, 1/4.
+    torch.testing.assert_close(squash_std(torch.tensor([-2.0, 2.0]) * math.log(3)), torch.tensor([0.6, 1.6]))
 
 
 @pytest.mark.parametrize("scale", [1.0, 14.0, 1e6])
@@ -60,6 +62,7 @@ def test_clipped_values_never_leave_the_bounds(scale: float, random: torch.Gener
     value = scale * torch.randn(10_000, generator=random)
     clipped = clip_straight_through(value)
     assert float(clipped.abs().max()) < 1
+    assert clip_straight_through(torch.tensor([-9.0, 9.0])).tolist() == pytest.approx([-(1 - 1e-6), 1 - 1e-6], abs=1e-7)
     inside = value.abs() < 0.9
     assert torch.equal(clipped[inside], value[inside])
 

@@ -70,6 +70,20 @@ def test_samples_follow_the_generator() -> None:
     assert not torch.equal(one, other)
 
 
+def test_the_dynamics_see_a_sample_of_the_code_and_its_mean_without_a_generator() -> None:
+    """Drawn in this order: noise of the code, then of the states."""
+    world, (image, action) = build(), batch()
+    generator = torch.Generator().manual_seed(3)
+    noise, more = torch.randn(B, T, 4, generator=generator), torch.randn(B, T, 6, generator=generator)
+    code = Code(*(part.unflatten(0, (B, T)) for part in world.encode(image)))
+    found = world.observe(image, action, torch.Generator().manual_seed(3)).post
+    drawn = code.mean + torch.exp(code.logvar / 2) * noise
+    torch.testing.assert_close(found.feature, world.rssm.observe(drawn, action, world.rssm.initial(B), more)[0].feature)
+    assert not torch.allclose(found.feature, world.rssm.observe(code.mean, action, world.rssm.initial(B), more)[0].feature)
+    still = world.rssm.observe(code.mean, action, world.rssm.initial(B), torch.zeros_like(more))[0]
+    torch.testing.assert_close(world.observe(image, action, None).post.feature, still.feature)
+
+
 def test_encode_takes_any_leading_axes_in_order() -> None:
     world = build()
     image, _ = batch()

@@ -22,6 +22,7 @@ from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint
 from diswm.trainers.evaluate import Diverged
 from diswm.trainers.finetune import TrainConfig, updates_due
 from diswm.trainers.meter import Meter
+from diswm.trainers.rollout import RandomPolicy
 from diswm.trainers.seeds import COMPONENTS, generator, seed_of
 
 
@@ -111,6 +112,28 @@ def test_actions_stored_are_those_executed(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(np.concatenate(stored), np.stack(executed))
     assert np.concatenate(stored).shape == (150, 2)
     replay.close()
+
+
+def test_training_acts_at_random_first_and_then_by_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """150 steps: 40 of uniform actions, then 110 of the agent's own. Evaluations, which act by means, come at the end."""
+    asked: list[tuple[str, bool]] = []
+    policy, random = Dreamer.policy, RandomPolicy.act
+
+    def by_agent(self: Dreamer, *args: Any, sample: bool) -> Any:
+        asked.append(("agent", sample))
+        return policy(self, *args, sample=sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dreamer, "policy", by_agent)
+        patch.setattr(RandomPolicy, "act", lambda self, image: (asked.append(("random", True)), random(self, image))[1])
+        assert api.train(small.train_config(tmp_path / "agent", train__eval_every=1000))
+    assert asked[:150] == [("random", True)] * 40 + [("agent", True)] * 110
+    uniform = RandomPolicy(np.random.default_rng(0), 2)
+    drawn = np.stack([uniform.act(np.empty(0)) for _ in range(2000)])
+    # Uniform in [-1, 1]: standard deviation 1 / sqrt(3) = 0.577, and a tenth of the mass above 0.8.
+    assert np.abs(drawn).max() <= 1
+    assert drawn.std() == pytest.approx(0.577, abs=0.02)
+    assert (drawn > 0.8).mean() == pytest.approx(0.1, abs=0.03)
 
 
 def test_the_teacher_speaks_once_per_frame_and_does_not_learn(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,11 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert second.endswith("image 3"), "a note stays"
 
 
+def test_names_from_files_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("left out \x1b]0;title\x07 of \udcff: \u00fc\nand more")
+    assert capsys.readouterr().out == "left out \\x1b]0;title\\x07 of \\udcff: \u00fc\nand more\n"
+
+
 def test_seldom_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     bar = Bar("train", 10, "frames", every=1e9)
     for count in range(10):

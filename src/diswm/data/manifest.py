@@ -24,6 +24,7 @@ _EPOCH, _STAMP = datetime.datetime(2000, 1, 1), "%Y%m%dT%H%M%S"
 _MOST = 10_000_000  # episodes; a name with a later time is not numbered by us
 _UNREADABLE = "Fetch or convert the data set again, or remove this file to use the episodes unchecked."
 _SETTINGS = ("size", "fit", "fps", "camera")
+_KINDS: dict[str, type] = {**dict.fromkeys(("cameras", "other_cameras", "conversion"), dict), "without_camera": list}
 _MAY_CHANGE = ("versions",)  # between the start of a data set and its resumption
 _LATER = ("background.direction",)  # labels that there were not at first: a data set that was begun without them goes on without them
 
@@ -45,6 +46,11 @@ def _parse(path: Path) -> dict[str, Any]:
         raise DiswmError(f"{path}: is not a manifest of a video data set. {_UNREADABLE}")
     if manifest.get("format") != FORMAT:
         raise DiswmError(f"{path}: has format {manifest.get('format')}, this version reads {FORMAT}. Use the version that wrote it.")
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(manifest.get(name) or kind(), kind)]  # archives bring anybody's
+    if not wrong and not all(isinstance(one, str) for one in manifest.get("without_camera") or []):
+        wrong = ["without_camera"]
+    if wrong:
+        raise DiswmError(f"{path}: its entry '{wrong[0]}' is not what a manifest has there. {_UNREADABLE}")
     return manifest
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +23,7 @@ from diswm.data.archives import forget
 from diswm.data.cameras import remarks
 from diswm.data.convert import Watch, video_folder
 from diswm.data.disk import make_folder, require_free, size, write_atomically, write_error
-from diswm.data.episodes import content_hash, list_episodes, load_episode, peek_episode, save_episode
+from diswm.data.episodes import Headers, content_hash, list_episodes, load_episode, peek_episode, save_episode
 from diswm.data.manifest import VideoWriter, check_hash, expected_hashes, read_manifest, remedy, skipped_clips
 from diswm.data.origin import Hashing
 from diswm.data.records import Records, draw_windows
@@ -32,6 +33,7 @@ __all__ = ["VideoWriter", "Videos"]
 FORMAT = 1
 Progress = Callable[[int, int], None]
 _SCHEMA = "Expected .npz episodes with 'image' (rows, height, width, 3) uint8, or videos (`diswm data info` says what opens)."
+MAX_LABELS = 1_000  # numbers of a frame's labels; they are held in memory, and worlds have up to 100 or so
 _ADVICE = "Point the cache at another disk, or use fewer videos."
 
 
@@ -170,10 +172,12 @@ class Videos:
         good, rows = [], 0
         for source in sources:
             try:
-                shape = peek_episode(source.path)["image"][0]
+                headers = peek_episode(source.path)
+                _check_labels(headers)
             except DiswmError as error:
                 self._skip(source, error)
                 continue
+            shape = headers["image"][0]
             good.append(source)
             rows += shape[0]
             shapes.setdefault(shape[1:], source.path)
@@ -293,6 +297,13 @@ class Videos:
         start, rows = (int(column[index]) for column in self._table)
         labels = {name: value[start : start + rows].copy() for name, value in self._factors.items()}
         return {"image": self._frames.windows(np.array([start]), rows)[0], **labels}
+
+
+def _check_labels(headers: Headers) -> None:
+    """DiswmError, with the reason alone, for labels that would take the memory that frames are kept out of."""
+    count = sum(math.prod(shape[1:]) for name, (shape, _) in headers.items() if name.startswith(FACTOR_PREFIX))
+    if count > MAX_LABELS:
+        raise DiswmError(f"declares {count:,} numbers of labels a frame, more than the limit of {MAX_LABELS:,}.")
 
 
 def _key(sources: Sequence[Source], skipped: Sequence[tuple[str, str]]) -> str:

@@ -10,13 +10,19 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from diswm.contract import plain
+
 
 class _Console(Console):
+    def print(self, *objects: Any, **more: Any) -> None:
+        """As rich does; nothing in a text can command the terminal."""
+        super().print(*(plain(one) if isinstance(one, str) else one for one in objects), **more)
+
     def on_broken_pipe(self) -> None:
         """Work whose words nobody reads any more (`diswm train ... | head`) goes on in silence, where rich would end the process."""
         self.quiet = True
