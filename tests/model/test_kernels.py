@@ -197,10 +197,13 @@ def test_tensors_that_are_left_to_pytorch() -> None:
 
 
 @pytest.mark.skipif(not kernels.ONEDNN, reason="this PyTorch has no oneDNN product for this processor")
-def test_linear_is_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sums of 48 (forward), 300 (to x) and 90 (to the weight) products: in another order they differ by some 1e-7 of about 100."""
-    whole = torch.randn(300, 50, generator=torch.Generator().manual_seed(0))
-    x, bias = torch.randn(9, 10, 48), torch.randn(300)
+@pytest.mark.parametrize(("rows", "outputs"), [(90, 300), (700, 40)])  # more outputs than inputs, and fewer
+def test_linear_is_pytorchs(rows: int, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of 48 (forward), 40 or 300 (to x) and 90 or 700 (to the weight) products: in another order they differ by some 1e-7 of
+    about 200."""
+    monkeypatch.setattr(kernels, "ROWS", 256)  # so that 700 rows take three parts, the last one shorter
+    whole = torch.randn(outputs, 50, generator=torch.Generator().manual_seed(0))
+    x, bias = torch.randn(10, rows // 10, 48), torch.randn(outputs)
     assert kernels.by_onednn(x, whole[:, 2:])
 
     def run(x: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -31,6 +31,7 @@ OUTPUTS = 16  # of a linear layer, up to which it waits for its input and not fo
 FEW = 2_048  # the same where one pass stands for twenty
 SHARE = 262_144  # numbers that are worth a thread of their own
 PRODUCT = 2**20  # multiplications that are worth a call of oneDNN
+ROWS = 2_048  # of one of its products over rows
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise") and platform.machine() in _X86
 
 
@@ -134,15 +135,26 @@ class _Linear(torch.autograd.Function):
         to_x, to_weight, to_bias = ctx.needs_input_grad
         return (
             _product(grad, weight.t()) if to_x else None,
-            _product(grad.t(), x.t()) if to_weight else None,
+            _product_over_rows(grad, x) if to_weight else None,
             grad.sum(0) if to_bias else None,
         )
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (N, I) @ weight (O, I)^T."""
+    """x (N, I) @ weight (O, I)^T. Of a matrix with gaps a copy is made: with gaps oneDNN takes a thousand times as long."""
+    x, weight = (part if part.is_contiguous() or part.t().is_contiguous() else part.contiguous() for part in (x, weight))
     result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return result
+
+
+def _product_over_rows(grad: Tensor, x: Tensor) -> Tensor:
+    """grad (N, O)^T @ x (N, I), in parts that stay in the cache; first stands the smaller one, as oneDNN turns that round."""
+    turned = x.shape[1] < grad.shape[1]
+    left, right = (x, grad) if turned else (grad, x)
+    total = _product(left[:ROWS].t(), right[:ROWS].t())
+    for first in range(ROWS, len(x), ROWS):
+        total += _product(left[first : first + ROWS].t(), right[first : first + ROWS].t())
+    return total.t() if turned else total
 
 
 def few_outputs(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
