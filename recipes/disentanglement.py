@@ -28,6 +28,8 @@ SUMMED = ("mig", "dci_disentanglement", "dci_completeness", "sap", "factor_vae_s
 REFERENCE = "beta_vae"
 BASELINES = {"untrained": "untrained encoder", "pixels": "principal components of pixels"}
 PROBE_LOSS, IMAGE_GROWTH = 0.02, 0.05
+COLLAPSED = 0.5
+"""Nats below which a code carries nothing worth a score."""
 LABELS = {
     "sum": "**sum score**", "image": "image: half the squared error of a frame", "code_kl": "nats of the code",
     "pose_r2": "linear probe R2, pose factors", "colour_r2": "linear probe R2, colour factors",
@@ -146,21 +148,25 @@ def beside_baselines(found: Table) -> str:
             who = f"all kinds{f' but {words.listing(under)}' if under else ''} are above it"
             who = who if len(under) < len(trained) else "no kind is above it: no code here is more disentangled than that"
             lines.append(f"- {world}, {label} ({words.number(mean[kind])}): {who}.")
-    return "\n".join(["By sum score, beside what needs no learning:", "", *lines]) if lines else ""
+    head = "By mean sum score over seeds, beside what needs no learning (the intervals below may overlap):"
+    return "\n".join([head, "", *lines]) if lines else ""
 
 
 def remarks(found: Table) -> str:
-    """What runs had to say: dead codes, training that diverged."""
+    """What runs had to say: dead codes, training that diverged; and codes that carry nothing."""
     told: dict[tuple[str, str, str], list[str]] = {}
     for world, kinds in found.items():
         for kind, runs in kinds.items():
             for run in runs:
-                for note in run["notes"]:
+                nats = run["scores"].get("code_kl", COLLAPSED)
+                empty = [f"the code collapsed (below {COLLAPSED} nats): its scores are of what little varies"] * (nats < COLLAPSED)
+                for note in [*run["notes"], *empty]:
                     told.setdefault((world, kind, note), []).append(str(run["seed"]))
     lines = [
         f"- `{kind}` in {world}, seed{'s' * (len(seeds) > 1)} {words.listing(seeds)}: {note}" for (world, kind, note), seeds in told.items()
     ]
-    return "\n".join(["Warnings:", "", *lines]) if lines else "No run warned of dead codes, constant factors or training that diverged."
+    none = "No run warned of dead codes, constant factors or training that diverged, and no code collapsed."
+    return "\n".join(["Warnings:", "", *lines]) if lines else none
 
 
 # ---- the files

@@ -38,7 +38,7 @@ def made(folder: Path, world: str, kind: str, level: float, seeds: int = 3, *, c
     """Runs whose scores are all ``level``, a hundredth more from seed to seed."""
     for seed in range(seeds):
         scores = dict.fromkeys(names(), level + seed / 100)
-        scores |= {} if kind in ("pixels", "untrained") else {"image": changes.get("image", 50.0), "code_kl": 20.0}
+        scores |= {} if kind in ("pixels", "untrained") else {"image": changes.get("image", 50.0), "code_kl": changes.get("nats", 20.0)}
         scores = {} if seed in changes.get("diverged", ()) else scores
         found = {
             "world": world, "distract": "colour:color_easy", "kind": kind, "seed": seed, "scale": SCALE, "factors": 14, "strength": None,
@@ -96,6 +96,16 @@ def test_chance_counts_nothing(tmp_path: Path, page: ModuleType) -> None:
     assert found["beta_vae"][0]["scores"]["sum"] == pytest.approx(0)
     assert found["none"][0]["scores"]["sum"] == pytest.approx(0.5)  # (0.6 - 0.2) / (1 - 0.2)
     assert "rule decides nothing" in page.choice(page.read(tmp_path))[1], "one seed"
+
+
+def test_a_code_that_collapsed_is_named(tmp_path: Path, page: ModuleType) -> None:
+    made(tmp_path, "toy", "beta_vae", 0.2)
+    made(tmp_path, "toy", "pixels", 0.2)  # has no nats to judge by
+    assert page.remarks(page.read(tmp_path)).endswith("no code collapsed.")
+    made(tmp_path, "toy", "factor_vae", 0.2, nats=0.05)
+    told = page.remarks(page.read(tmp_path))
+    assert "- `factor_vae` in toy, seeds 0, 1 and 2: the code collapsed (below 0.5 nats)" in told
+    assert "beta_vae" not in told
 
 
 def test_what_is_no_study_is_refused(study: Path, tmp_path: Path, page: ModuleType) -> None:
