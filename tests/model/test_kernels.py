@@ -240,3 +240,13 @@ def test_linear_leaves_the_rest_to_pytorch(lower: bool) -> None:
         assert kernels.linear(x, weight, torch.zeros(256)).dtype == (torch.bfloat16 if lower else torch.float32)
     assert not kernels.by_onednn(x[:2], weight)  # 2 x 64 x 256 multiplications: too few
     assert not kernels.by_onednn(x.double(), weight.double())
+
+
+def test_a_graph_of_a_product_takes_every_batch() -> None:
+    # 1,024 x 256 multiplications a row: four rows are worth a call of oneDNN, three are not. A graph must be bound to neither.
+    assert kernels.PRODUCT == 4 * 1_024 * 256
+    layer = Linear(1_024, 256)
+    graph = torch.export.export(layer, (torch.zeros(2, 1_024),), dynamic_shapes=({0: torch.export.Dim("N", min=1)},)).module()
+    for rows in (1, 3, 4, 9):
+        x = torch.randn(rows, 1_024)
+        torch.testing.assert_close(graph(x), layer(x), rtol=1e-4, atol=1e-5)

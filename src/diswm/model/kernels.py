@@ -114,12 +114,12 @@ def by_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether `linear` takes oneDNN's product: float32 on a CPU, large enough, not under autocast and not while a graph is recorded."""
     return (
         ONEDNN
+        and not torch.compiler.is_compiling()  # first: a graph would be bound to the batches for which the size below holds
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() * len(weight) >= PRODUCT
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
     )
 
 
