@@ -19,9 +19,11 @@ import torch
 import diswm
 from diswm import api
 from diswm.agents import Dreamer
+from diswm.arguments import ExploreArgs
 from diswm.cli import VERBS, main
 from diswm.config import CollectRun, PretrainRun, TrainRun, flat
 from diswm.data.episodes import save_episode
+from diswm.parsing import parse
 
 Refused = Callable[..., str]
 TOY = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.TRAIN.items())]
@@ -451,3 +453,10 @@ def test_three_lines_to_act(agent: Path) -> None:
     np.testing.assert_array_equal(first, again[1:])
     loaded.reset()
     assert not np.array_equal(loaded.act(image[5]), first[5]), "it remembers what it saw"
+
+
+def test_a_second_positional_may_be_named(tmp_path: Path) -> None:
+    """As `diswm explore --help` lists it."""
+    for args in ([str(tmp_path / "a"), str(tmp_path / "b")], [str(tmp_path / "a"), "--other", str(tmp_path / "b")]):
+        found = parse(ExploreArgs, "explore", args)
+        assert (found.run, found.other) == (tmp_path / "a", tmp_path / "b")

@@ -95,7 +95,7 @@ _EXAMPLES = {
 def parse(kind: type[Any], verb: str, args: list[str]) -> Any:
     hints = typing.get_type_hints(kind, include_extras=True)
     positional = [name for name, hint in hints.items() if "positional" in typing.get_args(hint)]
-    flags = [name for name in hints if name not in positional]
+    flags = [name for name in hints if name not in positional[:1]]  # a second one may be named, as --help says
     args = args[1:] if positional and args and args[0] == f"--{positional[0]}" else args  # both `diswm report X` and `--run X`
     check_flags(args, flags)
     if positional and not any(arg in ("-h", "--help") for arg in args) and (not args or args[0].startswith("-")):
