@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def _plan(env: envs.EnvConfig, words: Sequence[str]) -> tuple[list[Cell], list[C
     try:
         scene = bare.scene
         textures = scene.textures["all"] if "texture" in scene.shows else ()
-        known = [_fitting(cell, scene) for cell in cells(textures)]
+        known = [fitting(cell, scene.shows) for cell in cells(textures)]
         names = {cell.key: cell for cell in known}
         asked = [names.get(cell.key, cell) for cell in chosen(words, textures)]
         refused = {cell: why for cell in asked if (why := refusal(scene, _world(env, cell).plan().kinds()))}
@@ -193,9 +193,9 @@ def _plan(env: envs.EnvConfig, words: Sequence[str]) -> tuple[list[Cell], list[C
     return known, asked, refused, limit
 
 
-def _fitting(cell: Cell, scene: Any) -> Cell:
-    """Of several distractions together those that a scene shows."""
-    texts = tuple(text for text in cell.texts if kind_of(text) in scene.shows) if len(cell.texts) > 1 else ()
+def fitting(cell: Cell, kinds: Collection[str]) -> Cell:
+    """Of several distractions together those of the ``kinds`` that a world shows, where these are still several."""
+    texts = tuple(text for text in cell.texts if kind_of(text) in kinds) if len(cell.texts) > 1 else ()
     return dataclasses.replace(cell, texts=texts) if len(texts) > 1 else cell
 
 

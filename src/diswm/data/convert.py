@@ -25,7 +25,7 @@ from diswm.data.fit import FITS, Fit, slower, square
 from diswm.data.harm import Harm
 from diswm.data.manifest import MANIFEST, VideoWriter, damaged, expected_hashes, read_manifest
 from diswm.data.origin import STAMPS, Hashing, Origin, changed, look, made_of, prefixes
-from diswm.data.readers import EXPECTED, Clip, is_foreign, open_source
+from diswm.data.readers import Clip, check_exists, is_foreign, open_source
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,8 +80,7 @@ def video_folder(
 
     They are converted anew where they have changed, or where the cache is damaged; ``say`` is told why.
     """
-    if not path.exists():
-        raise DiswmError(f"{path}: there is no such file or folder. {EXPECTED}")
+    check_exists(path)
     if not is_foreign(path):
         return data_folder(path, cache, on_unpack)
     if cache is None:

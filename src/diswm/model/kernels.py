@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import itertools
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diswm.model.products import linear
+
 try:
     from diswm.model import loops
 except ModuleNotFoundError as error:  # numba is an extra
@@ -25,14 +26,10 @@ except ModuleNotFoundError as error:  # numba is an extra
         raise
     loops = None  # type: ignore[assignment]
 
-_X86 = ("x86_64", "AMD64")
 LARGE = 16_384  # numbers for which one pass is worth its call
 OUTPUTS = 16  # of a linear layer, up to which it waits for its input and not for its products
 FEW = 2_048  # the same where one pass stands for twenty
 SHARE = 262_144  # numbers that are worth a thread of their own
-PRODUCT = 2**20  # multiplications that are worth a call of oneDNN
-ROWS = 2_048  # of one of its products over rows
-ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise") and platform.machine() in _X86
 
 
 def compiled(x: Tensor, least: int = LARGE) -> bool:
@@ -97,64 +94,6 @@ class _Gates(torch.autograd.Function):
         arrays = map(_numbers, (parts, state, grad.contiguous(), to_parts, to_state))
         to_scale, to_shift = _sum(loops.gates_gradient, (2, len(scale)), *arrays, scale=_numbers(scale), shift=_numbers(shift))
         return to_parts, to_state, to_scale, to_shift
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x (..., I), weight (O, I), bias (O) or none -> (..., O), as `F.linear`; in float32 on a CPU by oneDNN.
-
-    PyTorch takes MKL for these products, which reaches half of oneDNN's rate on processors of another maker than its own.
-    """
-    if not by_onednn(x, weight):
-        return F.linear(x, weight, bias)
-    rows: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-    return rows.view(*x.shape[:-1], len(weight))
-
-
-def by_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether `linear` takes oneDNN's product: float32 on a CPU, large enough, not under autocast and not while a graph is recorded."""
-    return (
-        ONEDNN
-        and not torch.compiler.is_compiling()  # first: a graph would be bound to the batches for which the size below holds
-        and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
-        and x.numel() * len(weight) >= PRODUCT
-        and bool(torch.backends.mkldnn.enabled)
-        and not torch.is_autocast_enabled("cpu")
-    )
-
-
-class _Linear(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        to_x, to_weight, to_bias = ctx.needs_input_grad
-        return (
-            _product(grad, weight.t()) if to_x else None,
-            _product_over_rows(grad, x) if to_weight else None,
-            grad.sum(0) if to_bias else None,
-        )
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (N, I) @ weight (O, I)^T. Of a matrix with gaps a copy is made: with gaps oneDNN takes a thousand times as long."""
-    x, weight = (part if part.is_contiguous() or part.t().is_contiguous() else part.contiguous() for part in (x, weight))
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return result
-
-
-def _product_over_rows(grad: Tensor, x: Tensor) -> Tensor:
-    """grad (N, O)^T @ x (N, I), in parts that stay in the cache; first stands the smaller one, as oneDNN turns that round."""
-    turned = x.shape[1] < grad.shape[1]
-    left, right = (x, grad) if turned else (grad, x)
-    total = _product(left[:ROWS].t(), right[:ROWS].t())
-    for first in range(ROWS, len(x), ROWS):
-        total += _product(left[first : first + ROWS].t(), right[first : first + ROWS].t())
-    return total.t() if turned else total
 
 
 def few_outputs(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diswm.model.kernels import elu, few_outputs, gru_gates, interleave, linear
+from diswm.model.kernels import elu, few_outputs, gru_gates, interleave
+from diswm.model.products import linear
 
 
 class Linear(nn.Linear):

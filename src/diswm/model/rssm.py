@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from diswm.model.dists import squash_std
-from diswm.model.kernels import elu, linear
+from diswm.model.kernels import elu
 from diswm.model.layers import Linear, NormGRUCell
+from diswm.model.products import linear
 
 
 class Latent(NamedTuple):

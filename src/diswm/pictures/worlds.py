@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +13,8 @@ from diswm import envs
 from diswm.contract import Array, DiswmError, unknown
 from diswm.envs.distract import refusal
 from diswm.envs.factors import ColourConfig
-from diswm.envs.specs import Phase, kind_of
-from diswm.matrix import Cell
+from diswm.envs.specs import Phase
+from diswm.matrix import Cell, fitting
 from diswm.trainers.rollout import action_size, random_policy
 from diswm.trainers.seeds import seed_of
 
@@ -93,7 +93,7 @@ def draw_world(task: str, cells: Sequence[Cell], count: int, seed: int, watch: W
         return World(task, refused=str(error))
     renderer, scene = first.renderer, first.scene
     first.close()
-    cells = [_shown(cell, scene.shows) for cell in cells]
+    cells = [fitting(cell, scene.shows) for cell in cells]
     why = {cell.key: refusal(scene, dataclasses.replace(bare, phases=(_phase(cell, 0.0),)).plan().kinds()) for cell in cells}
     try:
         drawn = _strips(bare, [cell for cell in cells if not why[cell.key]], count, seed, watch)
@@ -106,12 +106,6 @@ def draw_world(task: str, cells: Sequence[Cell], count: int, seed: int, watch: W
 
 def _bare(task: str) -> envs.EnvConfig:
     return envs.EnvConfig(task=task, distract=ColourConfig(colours="none"))
-
-
-def _shown(cell: Cell, kinds: Collection[str]) -> Cell:
-    """Of several distractions together those that a world shows, where these are still several."""
-    texts = tuple(text for text in cell.texts if text == "none" or kind_of(text) in kinds)
-    return dataclasses.replace(cell, texts=texts) if len(texts) > 1 else cell
 
 
 def _phase(cell: Cell, start: float) -> str:

@@ -137,6 +137,7 @@ def heat_map(cells: list[Row], name: str = "matrix", ends: tuple[float, float] |
     played = [cell for cell in cells if cell["returns"]]
     if not played:
         return None
+    scale = ends or shades(cells)
     rows, left_out = _rows(cells), []
     for label, row in list(rows.items()):
         if not any(cell["returns"] for cell in row.values()):
@@ -153,9 +154,9 @@ def heat_map(cells: list[Row], name: str = "matrix", ends: tuple[float, float] |
         for y, (label, row) in enumerate(rows.items()):
             for x, level in enumerate(LEVELS):
                 if level in row:
-                    _cell(axes, x, y, 1, row[level], ends or shades(cells), narrow)
+                    _cell(axes, x, y, 1, row[level], scale, narrow)
             if "" in row:
-                _cell(axes, 0, y, len(LEVELS), row[""], ends or shades(cells), narrow)
+                _cell(axes, 0, y, len(LEVELS), row[""], scale, narrow)
             if not narrow:
                 axes.text(len(LEVELS) + 0.03, y + 0.5, told[label], va="center", fontsize=9, color=MUTED)
         if beside and not narrow:

@@ -19,9 +19,9 @@ from diswm.data.readers import hdf5, lerobot, minari, movies, stills
 from diswm.data.readers.clip import Clip, Head, Source, natural, reason, walk
 from diswm.data.readers.stored import stored
 
-__all__ = ["EXPECTED", "Clip", "Head", "Source", "inputs", "is_foreign", "open_source"]
+__all__ = ["Clip", "Head", "Source", "check_exists", "inputs", "is_foreign", "open_source"]
 
-EXPECTED = (
+_EXPECTED = (
     "Expected video files (mp4, avi, mov, mkv, webm, mpg), folders of frames (png, jpg), HDF5, a LeRobot v3 or Minari data set, "
     "or .npz episodes, also as an archive (.tar, .tar.gz, .tar.xz)."
 )
@@ -51,13 +51,18 @@ def _are_episodes(files: list[Path]) -> bool:
     return False
 
 
+def check_exists(path: Path) -> None:
+    """DiswmError where there is nothing, with what may be there."""
+    if not path.exists():
+        raise DiswmError(f"{path}: there is no such file or folder. {_EXPECTED}")
+
+
 def open_source(path: Path, cache: Path | None = None, on_unpack: Progress | None = None) -> Source:
     """The clips of a file or folder; ``cache`` is where an archive is unpacked. DiswmError for what holds none."""
-    if not path.exists():
-        raise DiswmError(f"{path}: there is no such file or folder. {EXPECTED}")
+    check_exists(path)
     if not is_foreign(path):
         if path.is_dir() and not any(file.suffix == ".npz" for file in walk(path)):
-            raise DiswmError(f"{path}: holds no videos. {EXPECTED}")
+            raise DiswmError(f"{path}: holds no videos. {_EXPECTED}")
         source = stored(data_folder(path, cache, on_unpack))
         films = [file for file in walk(path) if path.is_dir() and file.suffix.lower() in (*movies.SUFFIXES, *hdf5.SUFFIXES)]
         if films:
