@@ -3,8 +3,8 @@
 On the toy world and two tasks of the suite, a video model of each kind and seed learns windows in which every factor varies on its own;
 then codes of frames that it never saw are scored against their factors. Beside them an encoder without training, and the first
 principal components of the pixels. One process a core, one thread each. What is done stays in ``--out``, so that the same command goes
-on after Ctrl-C; `recipes/disentanglement.sh` does all of it and writes results/disentanglement.md. ``--tiny`` takes a minute and only
-shows that everything runs.
+on after Ctrl-C; `recipes/disentanglement.sh` does all of it and writes results/disentanglement.md. ``--kinds beta_tcvae@2`` is a kind at
+a strength that is not its default. ``--tiny`` takes a minute and only shows that everything runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -41,6 +41,8 @@ from diswm.trainers.progress import Interrupt, console, progress
 from diswm.trainers.run import machine, write_json
 
 KINDS: tuple[DisentangleKind, ...] = get_args(DisentangleKind)
+DEFAULTS = {"beta_vae": 1.0, **{str(kind): value for kind, value in STRENGTH.items()}}
+"""Strengths that this study may change: a kind's own, and for `beta_vae` what its weight is multiplied by."""
 BASELINES = ("untrained", "pixels")
 WORLDS = {"toy": "colour:color_easy", "reacher_easy": "colour:color_easy", "cartpole_swingup": "colour:color_easy"}
 """Tasks, and what varies beside the pose: colours near each material's own. Where all materials share one box of colours, as in set 1, a
@@ -49,6 +51,35 @@ STRIDE = 0.06  # standard deviation of a pose factor's step a frame, as a share 
 CONSTANT = HALF_LOG_TWO_PI * 3 * 64 * 64  # of a frame's likelihood
 _PIXELS = 1_500  # frames that principal components are found on
 _CHUNK = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A kind, or a baseline, and its strength where it has one."""
+
+    kind: str
+    strength: float | None
+
+    @classmethod
+    def parse(cls, text: str) -> Variant:
+        """``kind`` or ``kind@strength``. ArgumentTypeError for what is not known."""
+        kind, at, strength = text.partition("@")
+        if kind not in (*KINDS, *BASELINES):
+            raise argparse.ArgumentTypeError(f"no kind {kind!r}; known: {', '.join((*KINDS, *BASELINES))}")
+        if not at:
+            return cls(kind, DEFAULTS.get(kind))
+        if kind not in DEFAULTS:
+            raise argparse.ArgumentTypeError(f"{kind} has no strength: leave @{strength} out")
+        try:
+            value = float(strength)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"the strength in {text!r} must be a number above 0, as in {kind}@{DEFAULTS[kind]:g}")
+        return cls(kind, value)
+
+    def __str__(self) -> str:
+        return self.kind if self.strength is None else f"{self.kind}@{self.strength:g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,10 +147,15 @@ def prepared(out: Path, task: str, scale: Scale) -> tuple[Array, FactorSet]:
 # ---- one run
 
 
-def learner_of(kind: DisentangleKind, seed: int, scale: Scale, device: str) -> WorldLearner:
+def learner_of(variant: Variant, seed: int, scale: Scale, device: str) -> WorldLearner:
     """A video model with the weights of `diswm pretrain`, before its first update."""
-    config = LearnerConfig(lr=1e-3, disentangle=kind, capacity_over=max(scale.updates // 2, 1))
-    return WorldLearner(scale.model, 0, config, METHODS["diswm"].video_weights, seed=seed, device=device)
+    weights = dict(METHODS["diswm"].video_weights)
+    kind = cast(DisentangleKind, variant.kind)
+    if kind == "beta_vae":
+        weights["beta"] *= variant.strength or 1.0
+    own = variant.strength if kind in STRENGTH else None
+    config = LearnerConfig(lr=1e-3, disentangle=kind, disentangle_strength=own, capacity_over=max(scale.updates // 2, 1))
+    return WorldLearner(scale.model, 0, config, weights, seed=seed, device=device)
 
 
 def learn(learner: WorldLearner, seed: int, scale: Scale, frames: Array) -> dict[str, float]:
@@ -166,20 +202,21 @@ class Trainer:
     def __init__(self, out: Path, scale: Scale, device: str) -> None:
         self.out, self.scale, self.device = out, scale, prepare(device, threads=1)
 
-    def __call__(self, task: str, kind: str, seed: int) -> dict[str, Any]:
+    def __call__(self, task: str, variant: Variant, seed: int) -> dict[str, Any]:
         began = time.monotonic()
         frames, given = prepared(self.out, task, self.scale)
         found: dict[str, float] = {}
-        if kind == "pixels":
+        if variant.kind == "pixels":
             codes = pixels(seed, self.scale, frames, given.image)
         else:
-            learner = learner_of("beta_vae" if kind == "untrained" else kind, seed, self.scale, self.device)  # type: ignore[arg-type]
-            found = {} if kind == "untrained" else learn(learner, seed, self.scale, np.asarray(frames))
+            untrained = variant.kind == "untrained"
+            learner = learner_of(Variant.parse("beta_vae") if untrained else variant, seed, self.scale, self.device)
+            found = {} if untrained else learn(learner, seed, self.scale, np.asarray(frames))
             codes = codes_of(learner.world.eval().encoder, given.image)
         values, nulls, notes = scored(codes, given, seed)
         return {
-            "world": task, "distract": WORLDS[task], "kind": kind, "seed": seed, "scale": dataclasses.asdict(self.scale),
-            "factors": len(given.drawn), "strength": STRENGTH.get(kind),  # type: ignore[call-overload]
+            "world": task, "distract": WORLDS[task], "kind": variant.kind, "seed": seed, "scale": dataclasses.asdict(self.scale),
+            "factors": len(given.drawn), "strength": variant.strength,
             "scores": found | values, "nulls": nulls, "notes": notes, "seconds": round(time.monotonic() - began, 1), "machine": machine(),
         }  # fmt: skip
 
@@ -187,13 +224,13 @@ class Trainer:
 # ---- all of them
 
 
-def study(out: Path, scale: Scale, seeds: int, kinds: list[str], worlds: list[str], workers: int, device: str) -> bool:
+def study(out: Path, scale: Scale, seeds: range, variants: list[Variant], worlds: list[str], workers: int, device: str) -> bool:
     """Do what is not there yet, ``workers`` at once. Whether all is there."""
-    calls = [(task, kind, seed) for seed in range(seeds) for task in worlds for kind in kinds]  # so that a part of it compares all
+    calls = [(task, variant, seed) for seed in seeds for task in worlds for variant in variants]  # so that a part of it compares all
     todo = [call for call in calls if not done(path_of(out, *call), scale)]
     for task in dict.fromkeys(call[0] for call in todo):
         prepared(out, task, scale)
-    cost = {call: 0 if call[1] in BASELINES else scale.updates for call in calls}
+    cost = {call: 0 if call[1].kind in BASELINES else scale.updates for call in calls}
     whole = sum(cost.values())
     with (
         Interrupt("stopping; the same command goes on with what is not finished") as stop,
@@ -210,9 +247,9 @@ def study(out: Path, scale: Scale, seeds: int, kinds: list[str], worlds: list[st
         return not stop.requested
 
 
-def path_of(out: Path, task: str, kind: str, seed: int) -> Path:
+def path_of(out: Path, task: str, variant: Variant, seed: int) -> Path:
     """Where a run's scores lie."""
-    return out / task / kind / f"{seed}.json"
+    return out / task / str(variant) / f"{seed}.json"
 
 
 def done(path: Path, scale: Scale) -> bool:
@@ -224,14 +261,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="a minute; only shows that everything runs")
     parser.add_argument("--out", type=Path, default=Path("runs/disentanglement"), help="where frames and scores stay")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--kinds", nargs="+", choices=[*KINDS, *BASELINES], default=[*KINDS, *BASELINES])
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    kinds = [*KINDS, *BASELINES]
+    known = f"any of {' '.join(kinds)}, at its default strength or as KIND@STRENGTH (beta_vae@4: four times its weight)"
+    parser.add_argument("--kinds", nargs="+", type=Variant.parse, default=[Variant.parse(kind) for kind in kinds], help=known)
     parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=list(WORLDS))
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="runs at once, one thread each")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     try:
-        whole = study(given.out, TINY if given.tiny else FULL, given.seeds, given.kinds, given.worlds, given.workers, given.device)
+        whole = study(given.out, TINY if given.tiny else FULL, range(given.seeds), given.kinds, given.worlds, given.workers, given.device)
     except DiswmError as error:
         parser.error(str(error))
     console.print(f"{given.out}: {'all runs are there' if whole else 'stopped'}")

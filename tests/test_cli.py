@@ -223,7 +223,7 @@ def test_a_full_disk_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch, refus
         (["train", "--train.replay-gb", "1GB"], "Error parsing --train.replay-gb: '1GB' is no number. `diswm train --help`"),
         (["train", "--unseen", "set3"], "--unseen"),
         (["train", "no_distill", "--unseen", "set1"], "they are not unseen. Choose --unseen set2 or --unseen none."),
-        (["train", "no_distill", "--phases", "0:set1, 0.5:set2"], "they are not unseen. Choose --unseen none."),
+        (["train", "no_distill", "--phases", "0:set1, 0.5:set2", "--unseen", "set2"], "they are not unseen. Choose --unseen none."),
         (["train", "no_distill", "--phases", "0:set1, 0.3:set2, 0.6:none"], "Leave one of set1, set2, none out of the phases."),
         (["train", "diswm", "stray"], "stray"),
         (["train", "no_distill", "--train.frames"], "--train.frames"),

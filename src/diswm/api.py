@@ -28,7 +28,7 @@ from diswm.build import (
     load_video_model,
     start_from,
 )
-from diswm.checks import NO_TASK, check_budget, check_images, check_task, check_unseen, check_window
+from diswm.checks import NO_TASK, check_budget, check_images, check_task, check_unseen, check_window, settled
 from diswm.closeups import closeups, replay_of
 from diswm.collecting import collect
 from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dict
@@ -119,7 +119,7 @@ def _videos(folders: Sequence[Path], **settings: Any) -> Videos:
 def train(config: TrainRun) -> bool:
     """Train an agent online and evaluate it; a run that was begun is resumed. False if it was interrupted."""
     check_numbers(config)
-    config = dataclasses.replace(config, env=config.env.settled())
+    config = settled(config)
     chosen = method_of(config)
     check_terms(config.method, config.weights, chosen.weights, config.anneal)
     check_record(config)

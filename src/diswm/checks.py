@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from diswm import envs
 from diswm.agents import Dreamer
-from diswm.config import UNSEEN, TrainRun, Unseen
+from diswm.config import TrainRun
 from diswm.contract import DiswmError, Env
 from diswm.trainers.rollout import action_size
 from diswm.trainers.run import read_config
@@ -16,22 +17,23 @@ NO_TASK = "unknown"
 """Task of an imported agent whose user named none."""
 
 
+def settled(config: TrainRun) -> TrainRun:
+    """The same with what task and phases decide decided: how colours walk, and which are kept unseen."""
+    config = dataclasses.replace(config, env=config.env.settled())
+    return dataclasses.replace(config, unseen=envs.kept_unseen(config.env)) if config.unseen == "auto" else config
+
+
 def check_unseen(config: TrainRun) -> None:
-    """DiswmError where some phase trains on what is to stay unseen. Gymnasium's worlds have nothing unseen to keep."""
+    """DiswmError where some phase trains on what is to stay unseen."""
     if config.env.task.startswith(envs.GYM):
         return
     if any(phase.colour.colours == "any" for phase in config.env.plan().phases):
         raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
-    if _trained_on(config, config.unseen):
-        left = [colours for colours in UNSEEN if not _trained_on(config, colours)]
-        mend = f"Choose {' or '.join(f'--unseen {one}' for one in left)}" if left else f"Leave one of {', '.join(UNSEEN)} out of the phases"
-        raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. {mend}.")
-
-
-def _trained_on(config: TrainRun, colours: Unseen) -> bool:
-    held = envs.unseen(config.env, colours).plan().phases[0]
-    same = [phase for phase in config.env.plan().phases if phase.colour.colours == colours]
-    return any(colours != "none" or set(held.layers) == set(phase.layers) for phase in same)
+    if config.unseen == "auto" or not envs.trained_on(config.env, config.unseen):
+        return
+    left = [f"--unseen {one}" for one in envs.UNSEEN if not envs.trained_on(config.env, one)]
+    mend = f"Choose {' or '.join(left)}" if left else f"Leave one of {', '.join(envs.UNSEEN)} out of the phases"
+    raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. {mend}.")
 
 
 def check_budget(config: TrainRun) -> None:

@@ -23,8 +23,6 @@ from diswm.trainers.pretrain import PretrainConfig
 from diswm.trainers.probe import ProbeConfig
 
 Config = TypeVar("Config")
-Unseen = Literal["set1", "set2", "none"]
-UNSEEN: tuple[Unseen, ...] = typing.get_args(Unseen)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +89,9 @@ class TrainRun:
     """CPU threads for PyTorch; 0: one per core."""
     wandb: bool = False
     """Also log to Weights & Biases."""
-    unseen: Unseen = "set2"
-    """Colours never trained on, for the final evaluation; none: the scene's own, without any distraction that was trained on."""
+    unseen: Literal["auto", "set1", "set2", "none"] = "auto"
+    """Colours never trained on, for the final evaluation; none: the scene's own, without any distraction that was trained on. auto:
+    set2, where a phase trains on it set1, where one trains on that too none."""
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)

@@ -14,6 +14,7 @@ import small
 
 import diswm
 from diswm import api, cli, envs, evaluations
+from diswm.checks import settled
 from diswm.config import TrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.data.episodes import list_episodes, load_episode
@@ -22,12 +23,12 @@ from diswm.envs.vector import InProcess
 from diswm.settings import configure
 from diswm.trainers.evaluate import Evaluation, evaluate, mean_actor
 from diswm.trainers.rollout import Rollout
-from diswm.trainers.run import check_folder
+from diswm.trainers.run import check_folder, read_config
 from diswm.trainers.seeds import seed_of
 
 SWITCH = ("0:set1, 0.5:set2",)
 PHASES = "0:set1, 0.5:none"
-PHASED = {"env__phases": ["0:set1, 0.5:set2"], "unseen": "none"}
+PHASED = {"env__phases": ["0:set1, 0.5:set2"]}
 
 
 def set_of(colours: np.ndarray) -> str:
@@ -58,6 +59,7 @@ def test_a_run_switches_at_the_first_episode_after_the_middle(tmp_path: Path, mo
     assert dict.fromkeys(seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 0.2, "set1"), (2, 0.4, "set1"), (3, 0.6, "set2"), (4, 0.8, "set2")])
     found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
     assert [found[name]["colours"] for name in ("phase 1", "seen", "unseen")] == ["set1", "set2", "none"]
+    assert read_config(tmp_path / "agent")["config"]["unseen"] == "none", "what was chosen is written down"
     assert [(phase["start"], phase["colours"]) for phase in found["phases"]] == [(0.0, "set1"), (0.5, "set2")]
     assert found["phase 1"]["returns"] != found["seen"]["returns"]
 
@@ -203,7 +205,7 @@ def test_runs_from_before_there_were_distractions_go_on(tmp_path: Path) -> None:
 
 def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
     config = small.train_config(tmp_path, **PHASED)
-    begun = to_dict(dataclasses.replace(config, env=config.env.settled()))
+    begun = to_dict(settled(config))
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": begun}))
     with pytest.raises(DiswmError, match="phases are fractions of 300 frames; 400 would move the switches"):
         api.train(merge(config, {"train.frames": 400}))
@@ -211,7 +213,9 @@ def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
 
 def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
     with pytest.raises(DiswmError, match=r"trains on colours set2.*--unseen"):
-        api.train(small.train_config(tmp_path / "x", env__phases=list(SWITCH)))
+        api.train(small.train_config(tmp_path / "x", env__phases=list(SWITCH), unseen="set2"))
+    with pytest.raises(DiswmError, match="Leave one of set1, set2, none out of the phases"):
+        api.train(small.train_config(tmp_path / "x", env__phases=["0:set1, 0.3:set2, 0.6:none"]))
     bare = ["0:set1+background:noise, 0.5:none"]  # the bare scene, which `--unseen none` is, is trained on
     with pytest.raises(DiswmError, match=r"trains on colours none.*--unseen set2"):
         api.train(small.train_config(tmp_path / "x", env__phases=bare, env__distractions=["background:plain"], unseen="none"))

@@ -151,9 +151,30 @@ def test_what_was_never_trained_on() -> None:
     assert held_out(ColourConfig(colours="own_train"), "set2").colours == "own_test"
 
 
+@pytest.mark.parametrize(
+    ("phases", "kept"),
+    [
+        ((), "set2"),
+        (("0:set2",), "set1"),
+        (("0:set1, 0.5:set2",), "none"),
+        (("0:set1, 0.5:none",), "set2"),
+        (("0:set1, 0.3:set2, 0.6:none",), "set2"),  # nothing is left: `check_unseen` says so
+    ],
+)
+def test_colours_that_no_phase_trains_on_are_kept_unseen(phases: tuple[str, ...], kept: str) -> None:
+    config = EnvConfig(task="toy", phases=phases)
+    assert envs.kept_unseen(config) == kept
+    assert envs.unseen(config) == envs.unseen(config, kept)  # type: ignore[arg-type]
+
+
 def test_unseen_none_is_a_scene_without_what_was_trained_on() -> None:
     phased = EnvConfig(task="walker_walk", distractions=("camera:easy,moving",), phases=("0:set1, 0.5:set2+light:easy",))
     assert envs.unseen(phased, "none").plan().kinds() == set()
-    assert envs.unseen(phased, "set2").distractions == ("camera:easy,moving",), "of other colours the colours alone differ"
+    at_the_end = "camera:easy,moving", "light:easy"
+    assert envs.unseen(phased, "set2").distractions == at_the_end, "of other colours the colours alone differ"
+    bare = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1, 0.5:none",))
+    assert envs.unseen(bare, "set2").distractions == ()
+    replaced = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1", "0.5:camera:hard,train"))
+    assert envs.unseen(replaced, "set2").distractions == ("camera:hard,test",)
     split = EnvConfig(task="walker_walk", distractions=("camera:easy,train",), phases=("0:set1, 0.5:camera:easy,test",))
     assert envs.unseen(split, "none").distractions == (), "a phase trains on the test set"

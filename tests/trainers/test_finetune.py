@@ -14,7 +14,8 @@ import torch
 from diswm import api, envs, evaluations
 from diswm.agents import Dreamer
 from diswm.build import load_video_model
-from diswm.contract import DiswmError
+from diswm.config import merge
+from diswm.contract import FACTOR_PREFIX, DiswmError
 from diswm.data.replay import Replay
 from diswm.model.world import WorldModel
 from diswm.trainers import finetune
@@ -85,20 +86,34 @@ def test_the_replay_holds_what_was_done_and_seen(agent: Path) -> None:
     for number, start, length in state["episodes"]:
         head, images = replay._records.read([start], length)
         head, images = head[0], images[0]
-        image, _ = env.reset(seed=seed_of(0, "train_env", number))
+        image, info = env.reset(seed=seed_of(0, "train_env", number))
         np.testing.assert_array_equal(images[0], image)
+        check_labels(head[0], info["factors"])
         assert not head["action"][0].any()
         assert head["reward"][0] == 0
         assert np.abs(head["action"]).max() <= 1
         assert len(np.unique(head["action"][1:], axis=0)) > length // 2, "the actions differ, so that a shift would be seen"
         for t in range(1, length):
-            image, reward, terminated, truncated, _ = env.step(head["action"][t])
+            image, reward, terminated, truncated, info = env.step(head["action"][t])
+            check_labels(head[t], info["factors"])
             np.testing.assert_array_equal(images[t], image)
             assert head["reward"][t] == np.float32(reward)
             assert (terminated or truncated) == (t == length - 1)
         assert head["reward"].astype(np.float64).sum() == pytest.approx(returns[number], abs=2e-3)
+    batch = replay.sample(np.random.default_rng(0), 2, 5)
+    assert not [name for name in batch if name.startswith(FACTOR_PREFIX)], "the learner gets no labels"
+    labelled = replay.sample(np.random.default_rng(0), 2, 5, factors=True)
+    assert labelled["factor.colour.agent"].shape == (2, 5, 3)
+    np.testing.assert_array_equal(labelled["image"], batch["image"])
     replay.close()
     env.close()
+
+
+def check_labels(row: np.ndarray, factors: dict[str, np.ndarray]) -> None:
+    """A row of the replay holds exactly these values of factors."""
+    assert {FACTOR_PREFIX + name for name in factors} == {name for name in row.dtype.names or () if name.startswith(FACTOR_PREFIX)}
+    for name, value in factors.items():
+        np.testing.assert_array_equal(row[FACTOR_PREFIX + name], np.asarray(value, np.float32).reshape(-1))
 
 
 def test_actions_stored_are_those_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,6 +359,17 @@ def test_the_replay_forgets_the_oldest(tmp_path: Path) -> None:
     assert api.train(config)
     replay, state = load_replay(config.out)
     assert [number for number, _, _ in state["episodes"]] == [1, 2]
+    replay.close()
+
+
+def test_a_run_from_before_replays_had_labels_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    with monkeypatch.context() as older:
+        older.setattr(finetune, "FACTOR_PREFIX", "none of them.")
+        assert api.train(config)
+    assert api.train(merge(config, {"train.frames": config.train.frames + 100}))
+    replay, state = load_replay(config.out)
+    assert (len(state["episodes"]), state["extras"]) == (4, {})
     replay.close()
 
 

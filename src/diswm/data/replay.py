@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from diswm.contract import IMAGE_SHAPE, Array, Batch, DiswmError
+from diswm.contract import FACTOR_PREFIX, IMAGE_SHAPE, Array, Batch, DiswmError
 from diswm.data.disk import make_folder, require_free, write_atomically, write_error
 from diswm.data.episodes import check_episode
 from diswm.data.records import Records, draw_windows
@@ -50,7 +50,8 @@ class Replay:
     """Episodes on disk, at most ``capacity`` rows. One process, one thread.
 
     ``extras`` names further float columns and their sizes, such as ``{"teacher_mean": 20}``: each added episode must
-    bring them as (L, k). ``disk_bytes`` lowers the capacity to what fits. A replay starts empty; ``overwrite`` allows it to
+    bring them as (L, k). Those called ``factor.<name>``, drawn values of factors, are kept with the rows and sampled where they are asked
+    for. ``disk_bytes`` lowers the capacity to what fits. A replay starts empty; ``overwrite`` allows it to
     do so where the folder holds one already, ``Replay.restore`` takes up an old one. Raises DiswmError where the disk has
     no room for the whole capacity, or the folder is taken.
     """
@@ -190,11 +191,12 @@ class Replay:
 
     # ------------------------------------------------------------ sampling
 
-    def sample(self, rng: np.random.Generator, batch: int, length: int) -> Batch:
+    def sample(self, rng: np.random.Generator, batch: int, length: int, *, factors: bool = False) -> Batch:
         """Windows that never cross an episode: uniform over the episodes of at least ``length`` rows, then over starts.
 
         Shorter episodes are kept and never drawn. image (B, T, H, W, C) uint8, action (B, T, A) float32, reward (B, T)
-        float32, is_first and is_terminal (B, T) bool, extras (B, T, k) float32, all contiguous and the caller's own.
+        float32, is_first and is_terminal (B, T) bool, extras (B, T, k) float32, with ``factors`` those of factors too; all contiguous and
+        the caller's own.
         Episodes that turn out to be damaged are dropped, with a warning, and all windows are drawn anew. Raises DiswmError where no
         episode is long enough.
         """
@@ -206,7 +208,8 @@ class Replay:
             if whole.all():
                 break
             self._drop([old for index, old in enumerate(self._episodes) if index in chosen[~whole]])
-        batch_out = {name: np.ascontiguousarray(head[name]) for name in ("action", "reward", "is_terminal", *self.extras)}
+        extras = [name for name in self.extras if factors or not name.startswith(FACTOR_PREFIX)]
+        batch_out = {name: np.ascontiguousarray(head[name]) for name in ("action", "reward", "is_terminal", *extras)}
         is_first = np.zeros((batch, length), bool)
         is_first[:, 0] = offsets == 0
         return {"image": image, "is_first": is_first, **batch_out}

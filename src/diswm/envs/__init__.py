@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from diswm.contract import DiswmError
 from diswm.envs.factors import ColourConfig, held_out
-from diswm.envs.specs import Plan, distracted, held_out_layers, kind_of, plan, unknown
+from diswm.envs.heldout import held_out_layers, lasting
+from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 
     from diswm.envs.scene import Paintable
 
-__all__ = ["ColourConfig", "EnvConfig", "clip_listings", "make", "may_end", "tasks", "unseen", "with_distractions", "wrap"]
+__all__ = [
+    *("ColourConfig", "EnvConfig", "clip_listings", "make", "may_end", "tasks", "trained_on", "unseen", "with_distractions", "wrap"),
+]
 
+Unseen = Literal["set1", "set2", "none"]
+UNSEEN: tuple[Unseen, ...] = get_args(Unseen)
+"""Colours that an evaluation on what was never trained on may have."""
 GYM = "gym/"
 """Beginning of the tasks that are Gymnasium's."""
 
@@ -192,18 +198,36 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
     return dataclasses.replace(config, distract=bare if colour is config.distract else colour, distractions=layers)
 
 
-def unseen(config: EnvConfig, colours: Literal["set1", "set2", "none"]) -> EnvConfig:
+def unseen(config: EnvConfig, colours: Unseen | Literal["auto"] = "auto") -> EnvConfig:
     """The environment under what was never trained on: other colours, the test sets where it has train sets, another texture.
 
-    Other distractions are those of training, so that colours alone differ; with colours ``none`` these are left out.
+    Other distractions are those at the end of training, so that colours alone differ; with colours ``none`` these are left out.
+    ``auto``: see `kept_unseen`.
     """
+    if colours == "auto":
+        colours = kept_unseen(config)
     layers = held_out_layers(config.distractions, config.phases)
     if colours == "none":
         met = {layer for phase in config.plan().phases for layer in phase.layers}
-        held = (text for text in layers if text not in config.distractions)
+        held = (text for text in layers if text not in lasting(config.distractions, config.phases))
         layers = tuple(text for text in held if not met & {*distracted(config.distract, [text])[1]})
     distract = held_out(config.distract, "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())
+
+
+def kept_unseen(config: EnvConfig) -> Unseen:
+    """The first of set2, set1 and none that no phase trains on; set2 where all are."""
+    order: tuple[Unseen, ...] = "set2", "set1", "none"
+    return next((one for one in order if not trained_on(config, one)), "set2")
+
+
+def trained_on(config: EnvConfig, colours: Unseen) -> bool:
+    """Whether some phase trains on what these colours are to keep unseen. Gymnasium's worlds have nothing to keep."""
+    if config.task.startswith(GYM):
+        return False
+    held = unseen(config, colours).plan().phases[0]
+    same = [phase for phase in config.plan().phases if phase.colour.colours == colours]
+    return any(colours != "none" or set(held.layers) == set(phase.layers) for phase in same)
 
 
 def clip_listings(config: EnvConfig) -> dict[str, str]:

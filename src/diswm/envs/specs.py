@@ -93,7 +93,7 @@ def plan(colour: ColourConfig, distractions: Sequence[str], phases: Sequence[str
     if not phases:
         return Plan((Phase(0.0, 0.0, colour, layers),))
     found = []
-    for start, end, texts in (item for text in phases for item in _split_phases(text)):
+    for start, end, texts in (item for text in phases for item in split_phases(text)):
         here, own = distracted(colour, texts)
         bare = "none" in texts
         here = dataclasses.replace(colour, colours="none") if bare else here
@@ -106,37 +106,12 @@ def plan(colour: ColourConfig, distractions: Sequence[str], phases: Sequence[str
     return Plan(tuple(found))
 
 
-def held_out_layers(distractions: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
-    """The distractions with test sets in the place of train sets, and of named textures, those of the phases too.
-
-    Raises DiswmError where textures of both sets are named: then none is held out.
-    """
-    texts = [*distractions, *(text for item in phases for _, _, found in _split_phases(item) for text in found)]
-    named = {value for kind, value, _ in (_parts(text) for text in texts if text != "none") if kind == "texture" and value not in SPLITS}
-    held = [_tested(text) for text in distractions]
-    if not named:
-        return tuple(held)
-    sets = patterns.TABLE_SETS if named <= {*patterns.TABLES} else patterns.FLOOR_SETS
-    if named & {*sets["test"]} and named & {*sets["train"]}:
-        raise DiswmError(f"The agent trains on the textures {', '.join(sorted(named))}, of both sets: none stay unseen. Leave some out.")
-    split = "train" if named & {*sets["test"]} else "test"
-    texture = sets[split][0] if len(sets[split]) == 1 else split
-    return (*(text for text in held if kind_of(text) != "texture"), f"texture:{texture}")
-
-
-def _tested(text: str) -> str:
-    """The distraction with its test set in the place of its train set."""
-    first, *options = _cut(text, ",")
-    words = ["test" if option.strip() == "train" else option for option in options]
-    return ",".join([re.sub(r"^(\w+:\s*)train\s*$", r"\1test", first), *words])
-
-
 def distracted(colour: ColourConfig, texts: Iterable[str]) -> tuple[ColourConfig, tuple[Layer, ...]]:
     """The distractions of some texts; ``colour`` is the configuration that a text about colour changes. DiswmError as `plan`."""
     found: dict[str, Layer] = {}
     named = colour
     for text in (text for text in texts if text != "none"):
-        kind, value, options = _parts(text)
+        kind, value, options = parts(text)
         if kind in found or (kind == "colour" and named is not colour):
             raise DiswmError(f"{text!r}: the distraction {kind} is named twice. Name it once.")
         if kind == "colour":
@@ -148,10 +123,10 @@ def distracted(colour: ColourConfig, texts: Iterable[str]) -> tuple[ColourConfig
 
 def kind_of(text: str) -> str:
     """The kind of a distraction. DiswmError for one that there is not."""
-    return _parts(text)[0]
+    return parts(text)[0]
 
 
-def _parts(text: str) -> tuple[str, str, list[str]]:
+def parts(text: str) -> tuple[str, str, list[str]]:
     """``camera:easy,moving`` -> camera, easy, [moving]; a set of colours alone is one of colour."""
     _check_quotes(text)
     kind, colon, rest = str(text).strip().partition(":")
@@ -160,11 +135,11 @@ def _parts(text: str) -> tuple[str, str, list[str]]:
         kind, rest = "colour", text.strip()
     if kind not in KINDS:
         raise unknown("distraction", kind, KINDS)
-    value, *options = (word.strip() for word in _cut(rest, ","))
+    value, *options = (word.strip() for word in cut(rest, ","))
     return kind, value, options
 
 
-def _cut(text: str, mark: str) -> list[str]:
+def cut(text: str, mark: str) -> list[str]:
     """The pieces of a text between marks; those in double quotes part nothing."""
     return re.split(re.escape(mark) + _UNQUOTED, text)
 
@@ -287,7 +262,7 @@ def _number(text: str, name: str, value: str) -> float:
     return float(value)
 
 
-def _split_phases(text: str) -> list[tuple[float, float, list[str]]]:
+def split_phases(text: str) -> list[tuple[float, float, list[str]]]:
     """``0:set1, 0.4-0.6:set2+camera:easy`` -> start, end and distractions of each."""
     _check_quotes(text)
     pieces = re.split(r"(?:^|,)\s*(\d*\.?\d+)(?:-(\d*\.?\d+))?:" + _UNQUOTED, str(text).strip())
@@ -299,7 +274,7 @@ def _split_phases(text: str) -> list[tuple[float, float, list[str]]]:
 
 def together(text: str) -> list[str]:
     """``set2+camera:easy`` -> its distractions. DiswmError where it cuts a folder's name."""
-    parts = [part.strip() for part in _cut(text, "+")]
+    parts = [part.strip() for part in cut(text, "+")]
     for before, part in itertools.pairwise(parts):
         if "folder=" in before and part.split(":")[0] not in (*KINDS, "color", *COLOUR_NAMES):
             raise DiswmError(f"{text!r}: {part!r} is no distraction. {_QUOTE}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from diswm.agents.dreamer import Dreamer, PolicyState
-from diswm.contract import Array, DiswmError, Env
+from diswm.contract import FACTOR_PREFIX, Array, DiswmError, Env
 from diswm.data.replay import Replay
 from diswm.model.rssm import Latent
 from diswm.model.world import WorldModel
@@ -105,11 +105,14 @@ class Trainer:
         self.final_frames = -1
         """Frames at which the final evaluation was made; set by the caller."""
         extras = {"teacher_mean": teacher.encoder.size, "teacher_logvar": teacher.encoder.size} if teacher else {}
+        labels = {name: value.shape[1] for name, value in self.rollout.builder.episode().items() if name.startswith(FACTOR_PREFIX)}
+        if run.last_state:  # an older replay has none, and goes on without
+            labels = {name: size for name, size in labels.items() if name in run.last_state["replay"]["extras"]}
         self._replay_args: dict[str, Any] = {
             "capacity": config.replay_rows,
             "action_dim": self.rollout.act_dim,
             "image_shape": self.rollout.image.shape,
-            "extras": extras,
+            "extras": extras | labels,
             "disk_bytes": int(config.replay_gb * 1e9),
         }
         self.replay = self._resume(run.last_state) if run.last_state else Replay(self._folder, overwrite=True, **self._replay_args)
@@ -153,7 +156,7 @@ class Trainer:
         return self.act if c.frames < config.frames else None
 
     def act(self, bar: Bar, stop: Interrupt) -> None:
-        """One agent step; a finished episode enters the replay, with the teacher's codes."""
+        """One agent step; a finished episode enters the replay, with the values of its factors and the teacher's codes."""
         c, rollout = self.run.counters, self.rollout
         action = self._action()
         taken = rollout.step(action)
