@@ -9,12 +9,13 @@ import argparse
 import csv
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import strengths
 import study
 import together
 
@@ -25,11 +26,9 @@ from diswm.report.codes import NAMES
 from diswm.report.trials import LEAST
 
 SUMMED = ("mig", "dci_disentanglement", "dci_completeness", "sap", "factor_vae_score", "mcc")
-REFERENCE = "beta_vae"
+REFERENCE = strengths.REFERENCE
 BASELINES = {"untrained": "untrained encoder", "pixels": "principal components of pixels"}
 PROBE_LOSS, IMAGE_GROWTH = 0.02, 0.05
-COLLAPSED = 0.5
-"""Nats below which a code carries nothing worth a score."""
 LABELS = {
     "sum": "**sum score**", "image": "image: half the squared error of a frame", "code_kl": "nats of the code",
     "pose_r2": "linear probe R2, pose factors", "colour_r2": "linear probe R2, colour factors",
@@ -46,7 +45,7 @@ Table = dict[str, dict[str, list[Run]]]
 """World, kind -> its runs."""
 
 
-def read(folder: Path) -> Table:
+def read(folder: Path) -> list[Run]:
     """What `benchmarks/regularisers.py` left. DiswmError where there is nothing, or runs of several scales."""
     runs: list[Run] = [json.loads(path.read_text()) for path in sorted(folder.glob("*/*/*.json")) if path.parents[1].name != "frames"]
     runs = [run for run in runs if "kind" in run]
@@ -54,10 +53,16 @@ def read(folder: Path) -> Table:
         raise DiswmError(f"{folder}: holds no scores <world>/<kind>/<seed>.json. Make them with benchmarks/regularisers.py --out {folder}.")
     if len({json.dumps(run["scale"], sort_keys=True) for run in runs}) > 1:
         raise DiswmError(f"{folder}: its runs are of several scales. Let benchmarks/regularisers.py go on, or take a folder for each.")
-    order = [REFERENCE, *sorted({run["kind"] for run in runs} - {REFERENCE}, key=lambda kind: (kind in BASELINES, kind))]
+    return [{**run, "scores": {**summed(run), **run["scores"]}} for run in runs]
+
+
+def table_of(runs: Iterable[Run]) -> Table:
+    """The runs at the strengths that the code has; the toy world, the reference and the baselines in their places."""
+    kept = [run for run in runs if strengths.is_default(run)]
+    order = [REFERENCE, *sorted({run["kind"] for run in kept} - {REFERENCE}, key=lambda kind: (kind in BASELINES, kind))]
     found: Table = {}
-    for run in sorted(runs, key=lambda run: (run["world"] != "toy", run["world"], order.index(run["kind"]), run["seed"])):
-        found.setdefault(run["world"], {}).setdefault(run["kind"], []).append({**run, "scores": {**summed(run), **run["scores"]}})
+    for run in sorted(kept, key=lambda run: (run["world"] != "toy", run["world"], order.index(run["kind"]), run["seed"])):
+        found.setdefault(run["world"], {}).setdefault(run["kind"], []).append(run)
     return found
 
 
@@ -129,7 +134,7 @@ def choice(found: Table) -> tuple[list[list[str]], str]:
     rest = f" Not judged: {words.listing([f'`{kind}`' for kind in few])}." if few else ""
     if better:
         best = max(better, key=lambda kind: better[kind])
-        return rows, f"**By this rule `{best}` becomes the default** (of each kind one strength was tried, the one in the code).{rest}"
+        return rows, f"**By this rule `{best}` becomes the default**.{rest}"
     return rows, f"**By this rule `{REFERENCE}` stays the default**: no other kind is shown to be better at no cost.{rest}"
 
 
@@ -158,8 +163,10 @@ def remarks(found: Table) -> str:
     for world, kinds in found.items():
         for kind, runs in kinds.items():
             for run in runs:
-                nats = run["scores"].get("code_kl", COLLAPSED)
-                empty = [f"the code collapsed (below {COLLAPSED} nats): its scores are of what little varies"] * (nats < COLLAPSED)
+                nats = run["scores"].get("code_kl", strengths.COLLAPSED)
+                empty = [f"the code collapsed (below {strengths.COLLAPSED} nats): its scores are of what little varies"] * (
+                    nats < strengths.COLLAPSED
+                )
                 for note in [*run["notes"], *empty]:
                     told.setdefault((world, kind, note), []).append(str(run["seed"]))
     lines = [
@@ -198,33 +205,32 @@ def draw(found: Table, gathered: together.Gathered, path: Path) -> None:
     plt.close(figure)
 
 
-def write_csv(path: Path, found: Table, gathered: together.Gathered) -> None:
+def write_csv(path: Path, runs: Sequence[Run], gathered: together.Gathered) -> None:
     """A line a run: of the study, and of the agents that exist."""
-    lines = [
-        ["study", w, kind, run["seed"], "", run["scores"]] for w, kinds in found.items() for kind, runs in kinds.items() for run in runs
-    ]
-    lines += [["agent", p.task, p.trial.variant, p.trial.seed, round(p.earned, 2), p.scores] for p in gathered.points]
+    lines = [["study", run["world"], run["kind"], run["strength"], run["seed"], "", run["scores"]] for run in runs]
+    lines += [["agent", p.task, p.trial.variant, "", p.trial.seed, round(p.earned, 2), p.scores] for p in gathered.points]
     names = list(dict.fromkeys(name for line in lines for name in line[-1]))
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["part", "world", "kind", "seed", "return", *names])
+        writer.writerow(["part", "world", "kind", "strength", "seed", "return", *names])
         writer.writerows([*head, *(float(f"{own[name]:.6g}") if name in own else "" for name in names)] for *head, own in lines)
 
 
-def origin(found: Table, command: str) -> str:
+def origin(runs: Sequence[Run], found: Table, command: str) -> str:
     """Where the numbers come from."""
-    runs = [run for kinds in found.values() for group in kinds.values() for run in group]
     scale, here = runs[0]["scale"], runs[0]["machine"]
     model = scale["model"]
     firsts = {world: next(iter(kinds.values()))[0] for world, kinds in found.items()}
     worlds = "; ".join(f"{world} ({run['factors']} factors, `{run['distract']}`)" for world, run in firsts.items())
-    strengths = {run["kind"]: run["strength"] for run in runs if run["strength"] is not None}
+    had = {
+        kind: value for kind, value in strengths.DEFAULTS.items() if kind != REFERENCE and any(kind in kinds for kinds in found.values())
+    }
     return (
         f"`{command}`, {datetime.date.today()}. {here['machine']}, {here['device']}, one thread a run, torch {here['torch']}; "
         f"{words.plural(len(runs), 'run')}, {words.duration(sum(run['seconds'] for run in runs))} if one had followed the other.\n\n"
         f"A video model of each kind and seed: {scale['updates']:,} updates of {scale['batch']} windows of {scale['length']} frames (of "
         f"{scale['windows']:,} windows; poses walk, colours are new in each frame), code of {model['z_dim']}, depth {model['depth']}, "
-        f"weights of `diswm pretrain`. Strengths: {words.listing([f'{kind} {value:g}' for kind, value in strengths.items()]) or 'none'}. "
+        f"weights of `diswm pretrain`. Strengths: {words.listing([f'{kind} {value:g}' for kind, value in had.items()]) or 'none'}. "
         f"Then {scale['points']:,} frames never seen, each factor independent of the others: {worlds}. Chance: the same scores of "
         "shuffled points."
     )
@@ -232,23 +238,25 @@ def origin(found: Table, command: str) -> str:
 
 def report(folder: Path, runs: Sequence[Path], results: Path, command: str) -> None:
     """Read both, write the three files."""
-    found = read(folder)
+    every = read(folder)
+    found = table_of(every)
     gathered = together.gather(runs, folder / "frames")
     results.mkdir(parents=True, exist_ok=True)
     draw(found, gathered, results / "disentanglement.png")
-    write_csv(results / "disentanglement.csv", found, gathered)
+    write_csv(results / "disentanglement.csv", every, gathered)
     rows, said = choice(found)
     heads = ["kind", "seeds", f"sum score less {REFERENCE}'s", "linear probe", "image error", "sum score is"]
     tables = [part for world, kinds in found.items() for part in (f"## {world}", world_table(kinds))]
     study.write_text(results / "disentanglement.md", [
         "# disentanglement",
-        origin(found, command),
+        origin(every, found, command),
         "![sum scores, probes, returns](disentanglement.png)",
         "## Which kind is the default, and why",
         RULE,
         said,
         study.markdown(heads, rows) if rows else "",
         beside_baselines(found),
+        strengths.section(every),
         "All seeds learn from the same windows; a seed has the same first weights and batches whatever the kind.",
         *tables,
         "Each cell: mean over seeds and its 95% bootstrap interval over seeds; with three seeds, about their spread.",

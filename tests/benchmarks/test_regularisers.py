@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from diswm.data.factorset import Drawn, FactorSet
+from diswm.objectives.disentangle import STRENGTH
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +56,32 @@ def test_dead_codes_and_codes_that_diverged_have_no_number_that_is_none(script: 
     assert "diverged" in notes[0]
 
 
+def test_a_kind_has_a_strength(script: ModuleType) -> None:
+    parse = script.Variant.parse
+    assert [str(parse(text)) for text in ("none", "pixels", "beta_vae", "beta_tcvae@2")] == ["none", "pixels", "beta_vae@1", "beta_tcvae@2"]
+    assert str(parse("dip_vae_i")) == f"dip_vae_i@{STRENGTH['dip_vae_i']:g}", "runs of another default are not taken for these"
+    own, four = (script.learner_of(parse(text), 0, script.TINY, "cpu") for text in ("beta_vae", "beta_vae@4"))
+    assert four.weights["beta"] == 4 * own.weights["beta"]
+    learner = script.learner_of(parse("dip_vae_ii@7"), 0, script.TINY, "cpu")
+    assert learner.config.disentangle_strength == 7
+    assert learner.weights["beta"] == own.weights["beta"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("beta", "no kind 'beta'; known: beta_vae"),
+        ("none@2", "none has no strength"),
+        ("beta_tcvae@strong", "must be a number above 0, as in beta_tcvae@"),
+        ("beta_tcvae@0", "above 0"),
+        ("beta_tcvae@nan", "above 0"),
+    ],
+)
+def test_a_strength_that_is_none_is_refused(script: ModuleType, text: str, why: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=why):
+        script.Variant.parse(text)
+
+
 def test_it_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
     def run() -> list[str]:
         flags = [
@@ -65,7 +93,7 @@ def test_it_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
             "--worlds",
             "toy",
             "--kinds",
-            "factor_vae",
+            "factor_vae@3",
             "pixels",
         ]
         command = [sys.executable, str(ROOT / "benchmarks" / "regularisers.py"), *flags]
@@ -73,12 +101,13 @@ def test_it_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
 
     assert run()[-1] == f"{tmp_path}: all runs are there"
     files = {path.parent.name: path for path in tmp_path.glob("toy/*/0.json")}
-    assert set(files) == {"factor_vae", "pixels"}
+    assert set(files) == {"factor_vae@3", "pixels"}
     text = {kind: path.read_text() for kind, path in files.items()}
     assert "NaN" not in "".join(text.values())
-    assert {"image", "code_kl", "mig", "pose_r2"} <= json.loads(text["factor_vae"])["scores"].keys()
+    assert [(found["kind"], found["strength"]) for found in map(json.loads, text.values())] == [("factor_vae", 3.0), ("pixels", None)]
+    assert {"image", "code_kl", "mig", "pose_r2"} <= json.loads(text["factor_vae@3"])["scores"].keys()
     files["pixels"].write_text(text["pixels"].replace('"seconds"', '"kept": 1, "seconds"'))  # what is there is not made again
-    files["factor_vae"].unlink()
+    files["factor_vae@3"].unlink()
     run()
     assert json.loads(files["pixels"].read_text())["kept"] == 1
-    assert json.loads(files["factor_vae"].read_text())["scores"] == json.loads(text["factor_vae"])["scores"], "as it was"
+    assert json.loads(files["factor_vae@3"].read_text())["scores"] == json.loads(text["factor_vae@3"])["scores"], "as it was"

@@ -19,6 +19,7 @@ from test_studies import BUDGET, RECIPES, cells, fake  # type: ignore[import-not
 
 from diswm.contract import DiswmError
 from diswm.metrics.disentangle import names
+from diswm.objectives.disentangle import STRENGTH
 
 DEAD = "no dimension of the code varies: every score is that of a code that tells nothing"
 MODEL = {"z_dim": 20, "depth": 16}
@@ -41,11 +42,12 @@ def made(folder: Path, world: str, kind: str, level: float, seeds: int = 3, *, c
         scores |= {} if kind in ("pixels", "untrained") else {"image": changes.get("image", 50.0), "code_kl": changes.get("nats", 20.0)}
         scores = {} if seed in changes.get("diverged", ()) else scores
         found = {
-            "world": world, "distract": "colour:color_easy", "kind": kind, "seed": seed, "scale": SCALE, "factors": 14, "strength": None,
+            "world": world, "distract": "colour:color_easy", "kind": kind, "seed": seed, "scale": SCALE, "factors": 14,
+            "strength": changes.get("strength"),
             "scores": scores, "nulls": dict.fromkeys(names(), chance), "notes": changes.get("notes", []), "seconds": 60.0,
             "machine": {"machine": "Box, 2 cores", "device": "cpu", "threads": 1, "torch": "2"},
         }  # fmt: skip
-        path = folder / world / kind / f"{seed}.json"
+        path = folder / world / f"{kind}@{changes.get('strength')}" / f"{seed}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found))
 
@@ -89,21 +91,53 @@ def test_the_rule_takes_the_best_that_costs_nothing_and_says_of_the_rest_why_not
     assert (tmp_path / "results" / "disentanglement.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_strength_is_taken_by_the_rule(tmp_path: Path, page: ModuleType) -> None:
+    strengths = importlib.import_module("strengths")
+    own = strengths.DEFAULTS["beta_tcvae"]
+    assert strengths.DEFAULTS == {"beta_vae": 1, **STRENGTH}
+    made(tmp_path, "toy", "beta_vae", 0.2, strength=1.0)
+    made(tmp_path, "toy", "beta_vae", 0.4, strength=4.0, image=56.0)  # 12% more error
+    made(tmp_path, "toy", "beta_tcvae", 0.3, strength=own)
+    made(tmp_path, "toy", "beta_tcvae", 0.5, seeds=1, strength=own / 2, image=52.5)
+    made(tmp_path, "toy", "beta_tcvae", 0.7, strength=own * 2, nats=0.2)
+    made(tmp_path, "toy", "dip_vae_i", 0.9)  # of this kind one alone
+    runs = page.read(tmp_path)
+    found = strengths.tried(runs)
+    assert found.keys() == {"beta_vae", "beta_tcvae"}
+    # Over seed 0, which all strengths of the kind have: at half the strength 0.5 beside 0.3, and 52.5 / 50 of the image error.
+    half, whole, double = found["beta_tcvae"]
+    assert (half.strength, half.runs, half.sum, half.image, half.nats) == (own / 2, 1, pytest.approx(0.5), pytest.approx(0.05), 20)
+    assert whole.sum == pytest.approx(0.3)
+    assert not double.counts
+    assert strengths.chosen(found["beta_tcvae"]) == half
+    assert strengths.chosen(found["beta_vae"]).strength == 1
+    assert [one.runs for one in found["beta_vae"]] == [3, 3]
+    text = strengths.section(runs)
+    assert f"another than the code has: `beta_tcvae` {own / 2:g} (the code has {own:g})." in text
+    assert [cells(text, f"`beta_vae` | {strength}")[-1] for strength in (1, 4)] == ["**taken**", "image"]
+    assert cells(text, f"`beta_tcvae` | {own * 2:g}")[-1] == "collapses"
+    kept = page.table_of(runs)["toy"]
+    assert {kind: {run["strength"] for run in of_kind} for kind, of_kind in kept.items()} == {
+        "beta_vae": {1.0}, "beta_tcvae": {own}, "dip_vae_i": {None}
+    }, "the rest of the page is of the strengths in the code"  # fmt: skip
+    assert strengths.section([run for run in runs if strengths.is_default(run)]) == ""
+
+
 def test_chance_counts_nothing(tmp_path: Path, page: ModuleType) -> None:
     for kind, level in (("beta_vae", 0.2), ("none", 0.6)):
         made(tmp_path, "toy", kind, level, seeds=1, chance=0.2)
-    found = page.read(tmp_path)["toy"]
+    found = page.table_of(page.read(tmp_path))["toy"]
     assert found["beta_vae"][0]["scores"]["sum"] == pytest.approx(0)
     assert found["none"][0]["scores"]["sum"] == pytest.approx(0.5)  # (0.6 - 0.2) / (1 - 0.2)
-    assert "rule decides nothing" in page.choice(page.read(tmp_path))[1], "one seed"
+    assert "rule decides nothing" in page.choice(page.table_of(page.read(tmp_path)))[1], "one seed"
 
 
 def test_a_code_that_collapsed_is_named(tmp_path: Path, page: ModuleType) -> None:
     made(tmp_path, "toy", "beta_vae", 0.2)
     made(tmp_path, "toy", "pixels", 0.2)  # has no nats to judge by
-    assert page.remarks(page.read(tmp_path)).endswith("no code collapsed.")
+    assert page.remarks(page.table_of(page.read(tmp_path))).endswith("no code collapsed.")
     made(tmp_path, "toy", "factor_vae", 0.2, nats=0.05)
-    told = page.remarks(page.read(tmp_path))
+    told = page.remarks(page.table_of(page.read(tmp_path)))
     assert "- `factor_vae` in toy, seeds 0, 1 and 2: the code collapsed (below 0.5 nats)" in told
     assert "beta_vae" not in told
 
@@ -111,7 +145,7 @@ def test_a_code_that_collapsed_is_named(tmp_path: Path, page: ModuleType) -> Non
 def test_what_is_no_study_is_refused(study: Path, tmp_path: Path, page: ModuleType) -> None:
     with pytest.raises(DiswmError, match="holds no scores"):
         page.read(tmp_path / "nothing")
-    path = study / "toy" / "none" / "0.json"
+    path = study / "toy" / "none@None" / "0.json"
     path.write_text(path.read_text().replace('"updates": 9', '"updates": 8'))
     with pytest.raises(DiswmError, match="several scales"):
         page.read(study)
