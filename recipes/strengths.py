@@ -20,8 +20,8 @@ IMAGE_GROWTH = 0.1
 RULE = (
     "The rule, written before the numbers: of a kind's strengths those count whose code collapses in no run (below "
     f"{COLLAPSED} nats) and whose image error is no more than {IMAGE_GROWTH:.0%} above that of `{REFERENCE}` at its own weight; of these "
-    "the one with the highest sum score is taken. Where none counts, the one with the least image error. All over the same worlds and "
-    "seeds."
+    "the one with the highest sum score is taken. Where none counts, the one with the least image error. Scores and errors are those of "
+    "the worlds and seeds that all strengths of a kind have; a collapse counts in any run."
 )
 Run = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Tried(NamedTuple):
     image: float
     """What the image error is above the reference's, as a share."""
     nats: float
-    """The least of a run."""
+    """The least of a run, of all that there are."""
 
     @property
     def counts(self) -> bool:
@@ -66,17 +66,20 @@ def tried(runs: Iterable[Run]) -> dict[str, list[Tried]]:
     for kind, strengths in whole.items():
         shared = set(reference).intersection(*strengths.values())
         if len(strengths) > 1 and shared:
-            rows = {strength: [own[at] for at in sorted(shared)] for strength, own in sorted(strengths.items())}
-            found[kind] = [_tried(strength, own, [reference[at] for at in sorted(shared)]) for strength, own in rows.items()]
+            places = sorted(shared)
+            found[kind] = [
+                _tried(strength, [own[at] for at in places], [reference[at] for at in places], own.values())
+                for strength, own in sorted(strengths.items())
+            ]
     return found
 
 
-def _tried(strength: float, runs: Sequence[Run], reference: Sequence[Run]) -> Tried:
+def _tried(strength: float, runs: Sequence[Run], reference: Sequence[Run], every: Iterable[Run]) -> Tried:
     def mean(name: str) -> float:
         return float(np.mean([run["scores"][name] for run in runs]))
 
     image = np.mean([own["scores"]["image"] / one["scores"]["image"] - 1 for own, one in zip(runs, reference, strict=True)])
-    return Tried(strength, len(runs), mean("sum"), mean("ridge_r2"), float(image), min(run["scores"]["code_kl"] for run in runs))
+    return Tried(strength, len(runs), mean("sum"), mean("ridge_r2"), float(image), min(run["scores"]["code_kl"] for run in every))
 
 
 def chosen(of_kind: Sequence[Tried]) -> Tried:

@@ -99,7 +99,9 @@ def test_a_strength_is_taken_by_the_rule(tmp_path: Path, page: ModuleType) -> No
     made(tmp_path, "toy", "beta_vae", 0.4, strength=4.0, image=56.0)  # 12% more error
     made(tmp_path, "toy", "beta_tcvae", 0.3, strength=own)
     made(tmp_path, "toy", "beta_tcvae", 0.5, seeds=1, strength=own / 2, image=52.5)
-    made(tmp_path, "toy", "beta_tcvae", 0.7, strength=own * 2, nats=0.2)
+    made(tmp_path, "toy", "beta_tcvae", 0.7, strength=own * 2)
+    collapsed = tmp_path / "toy" / f"beta_tcvae@{own * 2}" / "2.json"  # of a seed that the others do not have
+    collapsed.write_text(collapsed.read_text().replace('"code_kl": 20.0', '"code_kl": 0.2'))
     made(tmp_path, "toy", "dip_vae_i", 0.9)  # of this kind one alone
     runs = page.read(tmp_path)
     found = strengths.tried(runs)
