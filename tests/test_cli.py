@@ -158,6 +158,16 @@ def test_flags_reach_the_tables(configured: Callable[..., Any]) -> None:
     assert (found.weights["beta"], found.anneal["distill"].over, found.env.distract.colours) == (2.0, 7, "set2")
 
 
+def test_colours_that_are_named_take_the_place_of_the_paper_presets_phases(configured: Callable[..., Any]) -> None:
+    def trained(*args: str) -> tuple[Any, ...]:
+        found = configured("train", "--preset", "paper", *args)
+        return found.env.distract.colours, found.env.phases, found.unseen
+
+    assert trained() == ("set1", ("0:set1", "0.5:set2"), "none")
+    assert trained("--distract", "colour:easy") == ("own", (), "auto")
+    assert trained("--distract", "camera:easy", "--phases", "0:set2") == ("none", ("0:set2",), "none")
+
+
 # ---- the whole way
 
 
