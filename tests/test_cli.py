@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from PIL import Image
 
 import diswm
 from diswm import api
@@ -166,6 +167,18 @@ def test_colours_that_are_named_take_the_place_of_the_paper_presets_phases(confi
     assert trained() == ("set1", ("0:set1", "0.5:set2"), "none")
     assert trained("--distract", "colour:easy") == ("own", (), "auto")
     assert trained("--distract", "camera:easy", "--phases", "0:set2") == ("none", ("0:set2",), "none")
+
+
+def test_a_warning_is_a_line_without_a_place_in_the_code(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "worse.png").write_text("no picture")
+    args = ["collect", "--task", "toy", "--collect.frames", "100", "--distract", f"background:image,folder={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "diswm", *args, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
+    )
+    (said,) = [line for line in done.stderr.splitlines() if "worse.png" in line]
+    assert said.startswith("diswm: background: ")
+    assert "backdrops.py" not in done.stderr
 
 
 # ---- the whole way
