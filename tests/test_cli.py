@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from PIL import Image
 
 import diswm
 from diswm import api
@@ -156,6 +157,28 @@ def test_presets_apply_to_every_verb_and_method(configured: Callable[..., Any], 
 def test_flags_reach_the_tables(configured: Callable[..., Any]) -> None:
     found = configured("train", "diswm", "--weights.beta", "2", "--anneal.distill.over", "7", "--env.distract.colours", "set2")
     assert (found.weights["beta"], found.anneal["distill"].over, found.env.distract.colours) == (2.0, 7, "set2")
+
+
+def test_colours_that_are_named_take_the_place_of_the_paper_presets_phases(configured: Callable[..., Any]) -> None:
+    def trained(*args: str) -> tuple[Any, ...]:
+        found = configured("train", "--preset", "paper", *args)
+        return found.env.distract.colours, found.env.phases, found.unseen
+
+    assert trained() == ("set1", ("0:set1", "0.5:set2"), "none")
+    assert trained("--distract", "colour:easy") == ("own", (), "auto")
+    assert trained("--distract", "camera:easy", "--phases", "0:set2") == ("none", ("0:set2",), "none")
+
+
+def test_a_warning_is_a_line_without_a_place_in_the_code(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "worse.png").write_text("no picture")
+    args = ["collect", "--task", "toy", "--collect.frames", "100", "--distract", f"background:image,folder={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "diswm", *args, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
+    )
+    (said,) = [line for line in done.stderr.splitlines() if "worse.png" in line]
+    assert said.startswith("diswm: background: ")
+    assert "backdrops.py" not in done.stderr
 
 
 # ---- the whole way

@@ -80,7 +80,7 @@ def test_weights_and_schedules_are_tables() -> None:
         ({"learner.lr": "fast"}, "learner.lr='fast' must be a number"),
         ({"wandb": "yes"}, "wandb='yes' must be true or false"),
         ({"out": 3}, "out=3 must be a path"),
-        ({"unseen": "set9"}, "unseen='set9' is unknown. set1, set2, none are possible"),
+        ({"unseen": "set9"}, "unseen='set9' is unknown. auto, set1, set2, none are possible"),
         ({"weights": 3}, "weights must be a table"),
         ({"weights": {"image": "x"}}, "weights.image='x' must be a number"),
         ({"train": {"frames": {"a": 1}}}, "must be a whole number"),

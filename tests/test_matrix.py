@@ -16,6 +16,7 @@ from diswm import api, envs, matrix
 from diswm.cli import main
 from diswm.contract import DiswmError
 from diswm.envs import patterns
+from diswm.envs.specs import Plan
 from diswm.envs.vector import InProcess
 from diswm.report import anchors
 from diswm.trainers.evaluate import Abandoned, evaluate, mean_actor
@@ -106,6 +107,14 @@ def test_cells_hold_what_the_agent_gets_there(agent: Path, tmp_path: Path, few: 
     pair = InProcess([envs.make(bare), envs.make(bare)])
     assert cells["none", ""]["returns"] == evaluate(mean_actor(diswm.load(agent)), pair, asked[0]).returns
     assert cells["none", ""]["returns"] != cells["colours", "hard"]["returns"]
+
+
+@pytest.mark.parametrize("trained", ["ted1", "easy,delta=0.5", "color_hard,train"])
+def test_cells_are_the_same_whatever_colours_the_agent_trained_on(trained: str) -> None:
+    def worlds(env: envs.EnvConfig) -> list[Plan]:
+        return [matrix._world(env, cell).plan() for cell in matrix.cells()]
+
+    assert worlds(envs.with_distractions(envs.EnvConfig(), [f"colour:{trained}"])) == worlds(envs.EnvConfig())
 
 
 def test_it_goes_on_where_it_was_stopped(agent: Path, tmp_path: Path, few: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ def check_unseen(config: TrainRun) -> None:
     """DiswmError where some phase trains on what is to stay unseen."""
     if config.env.task.startswith(envs.GYM):
         return
-    if any(phase.colour.colours == "any" for phase in config.env.plan().phases):
+    met = {phase.colour.colours for phase in config.env.plan().phases}
+    if "any" in met or {"any_train", "any_test"} <= met:
         raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
     if config.unseen == "auto" or not envs.trained_on(config.env, config.unseen):
         return

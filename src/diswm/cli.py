@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ VERBS = {
 
 
 INTERRUPTED = 130
+_FULL_WARNING = warnings.formatwarning
 MENDABLE = (
     *(*FULL, errno.EFBIG, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
@@ -77,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"diswm {__version__}")
         return 0
+    warnings.formatwarning = _in_a_line
     try:
         return _dispatch(args[0], args[1:])
     except DiswmError as error:
@@ -93,6 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("diswm: broken off; what was saved before is whole, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
+
+
+def _in_a_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning of ours without the place in the code that says it; those of others as ever."""
+    ours = Path(filename).is_relative_to(Path(__file__).parent)
+    return f"diswm: {message}\n" if ours else _FULL_WARNING(message, category, filename, lineno, line)
 
 
 def _overview() -> str:

@@ -91,7 +91,7 @@ class TrainRun:
     """Also log to Weights & Biases."""
     unseen: Literal["auto", "set1", "set2", "none"] = "auto"
     """Colours never trained on, for the final evaluation; none: the scene's own, without any distraction that was trained on. auto:
-    set2, where a phase trains on it set1, where one trains on that too none."""
+    set2, where a phase trains on it set1, where one trains on that too none. Of colours cut to train or test both are the other half."""
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     eval: EvalConfig = dataclasses.field(default_factory=EvalConfig)

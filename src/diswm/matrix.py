@@ -200,7 +200,9 @@ def fitting(cell: Cell, kinds: Collection[str]) -> Cell:
 
 
 def _world(env: envs.EnvConfig, cell: Cell) -> envs.EnvConfig:
-    return dataclasses.replace(envs.with_distractions(env, cell.texts), phases=())
+    """Whatever the agent was trained on, a cell is the same: what its text does not say of the colours is not taken from the run."""
+    bare = dataclasses.replace(env, distract=envs.ColourConfig(), phases=())
+    return envs.with_distractions(bare, cell.texts)
 
 
 def _said(left: int, done: int, refused: int, episodes: int, limit: int) -> str:

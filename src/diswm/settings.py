@@ -41,6 +41,8 @@ def configure(verb: str, about: str, config: Any, args: list[str], apply_method:
         from_file = listed(settings.pop(name, []))
         texts[name] = flags or from_file
     config = apply_preset(config, chosen or DEFAULT, verb)
+    if texts.get("distract") and not texts.get("phases") and config.env.phases:  # the preset's would hide the colours that are named
+        config = merge(config, {"env.phases": (), "unseen": "auto"})
     config = merge(_for_task(config, verb, settings, args, texts, chosen or DEFAULT) if texts else config, settings)
     if texts.get("distract"):
         config = dataclasses.replace(config, env=envs.with_distractions(config.env, texts["distract"]))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from diswm import envs
+from diswm.checks import check_unseen
+from diswm.config import TrainRun
 from diswm.contract import DiswmError
 from diswm.envs import ColourConfig, EnvConfig
 from diswm.envs.factors import BackgroundConfig, CameraConfig, LightConfig, TextureConfig, held_out
+from diswm.envs.naming import in_words
 from diswm.envs.specs import distracted, plan
 
 
@@ -146,6 +151,8 @@ def test_what_was_never_trained_on() -> None:
     assert envs.unseen(config, "set2").distractions == ("background:noise,test", "camera:easy", "texture:test")
     assert envs.unseen(config, "set2").distract == ColourConfig(colours="set2")
     assert envs.unseen(config, "none").distractions == ("background:noise,test", "texture:test"), "the camera was trained on"
+    turned = EnvConfig(task="toy", distractions=("background:noise,test", "texture:test"))
+    assert envs.unseen(turned).distractions == ("background:noise,train", "texture:train")
     named = EnvConfig(task="toy", distractions=("background:video,folder=my/train,train",))
     assert envs.unseen(named, "set2").distractions == ("background:video,folder=my/train,test",)
     assert held_out(ColourConfig(colours="own_train"), "set2").colours == "own_test"
@@ -159,12 +166,38 @@ def test_what_was_never_trained_on() -> None:
         (("0:set1, 0.5:set2",), "none"),
         (("0:set1, 0.5:none",), "set2"),
         (("0:set1, 0.3:set2, 0.6:none",), "set2"),  # nothing is left: `check_unseen` says so
+        (("0:set1, 0.5:color_hard,test",), "none"),  # all colours of much green, set 2 among them; the other half has set 1
+        (("0:color_hard,test, 0.5:ted1",), "none"),
+        (("0:color_hard,test, 0.5:color_easy",), "set1"),
     ],
 )
 def test_colours_that_no_phase_trains_on_are_kept_unseen(phases: tuple[str, ...], kept: str) -> None:
     config = EnvConfig(task="toy", phases=phases)
     assert envs.kept_unseen(config) == kept
     assert envs.unseen(config) == envs.unseen(config, kept)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("distract", "phases", "held"),
+    [
+        ("color_hard,test", (), "color_hard train"),
+        ("color_easy,train", (), "color_easy test"),
+        ("ted1", (), "ted2"),
+        ("set1", ("0:ted1, 0.5:ted1+light:easy",), "ted2"),
+        ("set1", ("0:color_hard,train",), "color_hard test"),
+        ("color_hard,train", ("0:set1, 0.5:set2",), "none"),
+        ("easy,delta=0.5", (), "set2 delta=0.3 std=0"),  # as strong as the sets may be
+    ],
+)
+def test_unseen_colours_differ_from_the_last_ones_in_their_box_alone(distract: str, phases: tuple[str, ...], held: str) -> None:
+    config = dataclasses.replace(envs.with_distractions(EnvConfig(task="walker_walk"), [f"colour:{distract}"]), phases=phases)
+    assert in_words(envs.unseen(config).plan().phases[0])[0] == f"colours {held}"
+
+
+def test_agents_that_train_on_both_halves_of_all_colours_have_none_unseen() -> None:
+    config = EnvConfig(task="toy", phases=("0:color_hard,train, 0.5:color_hard,test",))
+    with pytest.raises(DiswmError, match="trains on all colours"):
+        check_unseen(TrainRun(env=config, unseen=envs.kept_unseen(config)))
 
 
 def test_unseen_none_is_a_scene_without_what_was_trained_on() -> None:
@@ -174,6 +207,8 @@ def test_unseen_none_is_a_scene_without_what_was_trained_on() -> None:
     assert envs.unseen(phased, "set2").distractions == at_the_end, "of other colours the colours alone differ"
     bare = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1, 0.5:none",))
     assert envs.unseen(bare, "set2").distractions == ()
+    alone = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1, 0.5:none+light:hard",))
+    assert envs.unseen(alone, "set2").distractions == ("light:hard",)
     replaced = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1", "0.5:camera:hard,train"))
     assert envs.unseen(replaced, "set2").distractions == ("camera:hard,test",)
     split = EnvConfig(task="walker_walk", distractions=("camera:easy,train",), phases=("0:set1, 0.5:camera:easy,test",))

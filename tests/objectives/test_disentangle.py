@@ -95,9 +95,9 @@ def test_gradients_reach_the_mean_and_the_variance(kind: DisentangleKind) -> Non
 
 
 def test_annealed_capacity_by_hand() -> None:
-    """Means 1, variances 1: KL = 5 x 0.5 = 2.5 nats a frame. With C = 5: 20 |2.5 - 5| = 50."""
+    """Means 1, variances 1: KL = 5 x 0.5 = 2.5 nats a frame. With C = 5 and gamma 20: 20 |2.5 - 5| = 50."""
     given = Codes(torch.ones(B, T, E), torch.zeros(B, T, E), refuse, refuse, 5.0)
-    assert disentangle_term("annealed_capacity")(given).tolist() == [[50.0] * T] * B
+    assert disentangle_term("annealed_capacity", 20)(given).tolist() == [[50.0] * T] * B
 
 
 def test_the_gap_is_of_the_mean_kl() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from diswm.contract import DiswmError
 from diswm.envs.factors import ColourConfig, held_out
-from diswm.envs.heldout import held_out_layers, lasting
+from diswm.envs.heldout import held_out_layers, lasting, lasting_colour, share
 from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
@@ -199,9 +199,10 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
 
 
 def unseen(config: EnvConfig, colours: Unseen | Literal["auto"] = "auto") -> EnvConfig:
-    """The environment under what was never trained on: other colours, the test sets where it has train sets, another texture.
+    """The environment under what was never trained on: other colours, the other ones of train and test sets, another texture.
 
-    Other distractions are those at the end of training, so that colours alone differ; with colours ``none`` these are left out.
+    Strength and pace of the colours and the other distractions are those at the end of training, so that colours alone differ; with
+    colours ``none`` the others are left out.
     ``auto``: see `kept_unseen`.
     """
     if colours == "auto":
@@ -211,7 +212,7 @@ def unseen(config: EnvConfig, colours: Unseen | Literal["auto"] = "auto") -> Env
         met = {layer for phase in config.plan().phases for layer in phase.layers}
         held = (text for text in layers if text not in lasting(config.distractions, config.phases))
         layers = tuple(text for text in held if not met & {*distracted(config.distract, [text])[1]})
-    distract = held_out(config.distract, "none" if config.task.startswith(GYM) else colours)
+    distract = held_out(lasting_colour(config.distract, config.phases), "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())
 
 
@@ -226,8 +227,8 @@ def trained_on(config: EnvConfig, colours: Unseen) -> bool:
     if config.task.startswith(GYM):
         return False
     held = unseen(config, colours).plan().phases[0]
-    same = [phase for phase in config.plan().phases if phase.colour.colours == colours]
-    return any(colours != "none" or set(held.layers) == set(phase.layers) for phase in same)
+    same = [phase for phase in config.plan().phases if share(phase.colour.colours, held.colour.colours)]
+    return any(held.colour.colours != "none" or set(held.layers) == set(phase.layers) for phase in same)
 
 
 def clip_listings(config: EnvConfig) -> dict[str, str]:

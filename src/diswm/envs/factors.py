@@ -20,6 +20,8 @@ from diswm.contract import Array, DiswmError
 
 BASE_COLOURS: dict[str, tuple[float, float, float]] = {"set1": (0.7, 0.3, 0.5), "set2": (0.5, 0.7, 0.3)}
 """Base colour of each set, RGB in [0, 1]: set1 is the one of training, set2 the one held out."""
+SET_DELTA = 0.3
+"""Largest `max_delta` of these: more would leave [0, 1]."""
 GREEN_SETS = ("own", "own_train", "own_test", "any", "any_train", "any_test")
 """Boxes around each material's own colour, and the whole of RGB; train and test are their halves of little and of much green."""
 
@@ -74,8 +76,8 @@ class ColourConfig:
             raise DiswmError(f"colours={self.colours!r} is unknown; choose none, {choices} (--env.distract.colours).")
         if self.per not in ("auto", "frame", "step", "episode"):
             raise DiswmError(f"per={self.per!r} is unknown; choose auto, frame, step or episode (--env.distract.per).")
-        if self.colours in ("none", *BASE_COLOURS) and not 0.0 <= self.max_delta <= 0.3:
-            raise DiswmError(f"max_delta={self.max_delta} must lie in [0, 0.3], or colours would leave [0, 1].")
+        if self.colours in BASE_COLOURS and not 0.0 <= self.max_delta <= SET_DELTA:
+            raise DiswmError(f"max_delta={self.max_delta} must lie in [0, {SET_DELTA}], or colours would leave [0, 1].")
         if not 0.0 <= self.max_delta <= 1.0:
             raise DiswmError(f"max_delta={self.max_delta} must lie in [0, 1], the range of a colour.")
         if not (np.isfinite(self.step_std) and self.step_std >= 0.0):
@@ -247,7 +249,8 @@ Layer = CameraConfig | LightConfig | BackgroundConfig | TextureConfig
 
 
 def held_out(config: ColourConfig, unseen: Literal["set1", "set2", "none"]) -> ColourConfig:
-    """Colours disjoint from those of ``config``: the test half for a train half, else the set ``unseen``."""
-    if config.colours.endswith("_train"):
-        return dataclasses.replace(config, colours=config.colours.replace("_train", "_test"))  # type: ignore[arg-type]
-    return dataclasses.replace(config, colours=unseen)
+    """The colours ``unseen``, as strong as those of ``config``; in place of a set the other half, where ``config`` has one half."""
+    name, _, half = config.colours.rpartition("_")
+    if half in SPLITS and unseen != "none":
+        return dataclasses.replace(config, colours=f"{name}_{'test' if half == 'train' else 'train'}")  # type: ignore[arg-type]
+    return dataclasses.replace(config, colours=unseen, max_delta=min(config.max_delta, SET_DELTA))

@@ -18,6 +18,8 @@ def in_words(phase: Phase) -> list[str]:
 
 def _colour(colour: ColourConfig) -> str:
     """The text that gives exactly these colours; where none does, their box."""
+    if colour.colours == "none":
+        return "none"
     base = ColourConfig(per=colour.per)
     for name, options in itertools.product(COLOUR_NAMES, _OPTIONS):
         try:

@@ -43,7 +43,7 @@ def _parts(writer: Writer) -> list[tuple[str, str, str, str]]:
     parts += [
         ("overall", "All tasks", "What the groups are worth over all tasks together.", chapters.overall(writer)),
         ("pictures", "Pictures", "One run of each group: what its model predicts, and what its code holds.", chapters.pictures(writer)),
-        ("robustness", "Robustness", "The final policies under what they never met.", chapters.robustness(writer)),
+        ("robustness", "Robustness", "The final policies under every distraction, met in training or not.", chapters.robustness(writer)),
         ("models", "Video models", "The teachers among these runs.", ledger.models(writer)),
     ]
     if trials:

@@ -95,7 +95,7 @@ def _body(
         if changes := switches.section(run):
             parts.append(("switches", "Switches", "What changed in mid-training, and what that cost.", changes))
         if matrix := robustness.section(run, figures):
-            parts.append(("robustness", "Robustness", "The final policy under what it never met.", matrix))
+            parts.append(("robustness", "Robustness", "The final policy under every distraction, met in training or not.", matrix))
     lead = "The model sees a few frames, then dreams on: in open loop nothing corrects it."
     dreams = sections.imagination(run, figures, "this run's model")
     if teacher:
