@@ -63,6 +63,7 @@ __all__ = [
 def pretrain(config: PretrainRun) -> bool:
     """Pretrain a video model on ``config.videos``; a run that was begun is resumed. False if it was interrupted."""
     check_numbers(config)
+    config = dataclasses.replace(config, learner=config.learner.settled())
     check_terms(config.method, config.weights, method_of(config).video_weights, {})
     check_record(config)
     if not config.videos:

@@ -18,8 +18,8 @@ NO_TASK = "unknown"
 
 
 def settled(config: TrainRun) -> TrainRun:
-    """The same with what task and phases decide decided: how colours walk, and which are kept unseen."""
-    config = dataclasses.replace(config, env=config.env.settled())
+    """The same with what task, phases and kind decide decided: how colours walk, which are kept unseen, the constraint's strength."""
+    config = dataclasses.replace(config, env=config.env.settled(), learner=config.learner.settled())
     return dataclasses.replace(config, unseen=envs.kept_unseen(config.env)) if config.unseen == "auto" else config
 
 

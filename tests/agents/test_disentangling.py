@@ -19,7 +19,7 @@ from diswm.agents import LearnerConfig, WorldLearner
 from diswm.agents.learner import DRAWN, RatioEstimator, TermContext
 from diswm.config import PretrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
-from diswm.objectives.disentangle import DisentangleKind
+from diswm.objectives.disentangle import STRENGTH, DisentangleKind
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, load_model, pack
 from diswm.trainers.run import LATER, check_folder, flatten
 
@@ -45,6 +45,19 @@ def test_both_stages_learn_with_every_kind(kind: DisentangleKind, make, batch, s
     changed = diff(before, weights(agent))
     assert any(name.startswith("world.encoder") for name in changed)
     assert any(name.startswith("discriminator") for name in changed) == (kind == "factor_vae")
+
+
+def test_the_strength_of_a_kind_is_written_down(tmp_path: Path) -> None:
+    assert LearnerConfig(disentangle="beta_tcvae").settled().disentangle_strength == STRENGTH["beta_tcvae"]
+    assert LearnerConfig(disentangle="beta_tcvae", disentangle_strength=7.0).settled().disentangle_strength == 7
+    assert LearnerConfig().settled() == LearnerConfig(), "beta_vae has none"
+    config = small.train_config(tmp_path / "run", learner__disentangle="dip_vae_i", train__frames=60)
+    assert api.train(config)
+    file = config.out / "config.json"
+    assert f'"disentangle_strength": {STRENGTH["dip_vae_i"]}' in file.read_text()
+    file.write_text(file.read_text().replace(f'"disentangle_strength": {STRENGTH["dip_vae_i"]}', '"disentangle_strength": null'))
+    with pytest.raises(DiswmError, match=r"disentangle_strength is None there"):  # what it was then is not known
+        api.train(config)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,6 +18,7 @@ from diswm.model.encoder import Code
 from diswm.model.world import ModelConfig, Observation, WorldModel
 from diswm.objectives import Anneal, total, weights_at
 from diswm.objectives.disentangle import (
+    STRENGTH,
     Codes,
     DisentangleKind,
     Draw,
@@ -57,7 +58,7 @@ class LearnerConfig:
     disentangle: DisentangleKind = "beta_vae"
     """Kind of the constraint on the code, the term `beta`; its scale is `weights.beta`."""
     disentangle_strength: float | None = None
-    """What the kind adds to the KL: gamma, beta - 1 or lambda of its paper. None: the kind's own (20, 5, 10, 1, 5 by kind)."""
+    """What the kind adds to the KL: gamma, beta - 1 or lambda of its paper. None: the kind's own (5, 2, 3, 5, 1 by kind)."""
     capacity: float = 25.0
     """Nats that the code comes to hold (`annealed_capacity`)."""
     capacity_over: int = 50_000
@@ -70,6 +71,11 @@ class LearnerConfig:
     """Arithmetic of convolutions and products. `auto`: bfloat16 where the machine has units for it."""
     graph: Graph = "auto"
     """Record an update, and acting while training, as CUDA graphs. `auto`: on a GPU, where it can be done; `on`: or fail; `off`."""
+
+    def settled(self) -> LearnerConfig:
+        """With the kind's own strength written out, so that a run goes on with the one that it was begun with."""
+        own = STRENGTH.get(self.disentangle) if self.disentangle_strength is None else self.disentangle_strength
+        return dataclasses.replace(self, disentangle_strength=own)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
