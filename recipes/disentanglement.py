@@ -19,6 +19,7 @@ import strengths
 import study
 import together
 
+from diswm.agents import LearnerConfig
 from diswm.contract import DiswmError
 from diswm.metrics.scores import Interval, bootstrap_interval, stratified_bootstrap
 from diswm.report import charts, words
@@ -28,6 +29,7 @@ from diswm.report.trials import LEAST
 SUMMED = ("mig", "dci_disentanglement", "dci_completeness", "sap", "factor_vae_score", "mcc")
 REFERENCE = strengths.REFERENCE
 BASELINES = {"untrained": "untrained encoder", "pixels": "principal components of pixels"}
+DEFAULT = LearnerConfig().disentangle
 PROBE_LOSS, IMAGE_GROWTH = 0.02, 0.05
 LABELS = {
     "sum": "**sum score**", "image": "image: half the squared error of a frame", "code_kl": "nats of the code",
@@ -134,7 +136,10 @@ def choice(found: Table) -> tuple[list[list[str]], str]:
     rest = f" Not judged: {words.listing([f'`{kind}`' for kind in few])}." if few else ""
     if better:
         best = max(better, key=lambda kind: better[kind])
-        return rows, f"**By this rule `{best}` becomes the default**.{rest}"
+        if best == DEFAULT:
+            return rows, f"**By this rule `{best}` is the default**.{rest}"
+        why = f"the rule looks at codes alone, and the returns in these results are of agents with `{DEFAULT}`, but for constraints.md's"
+        return rows, f"**By this rule `{best}` would become the default.** The code still has `{DEFAULT}`: {why}.{rest}"
     return rows, f"**By this rule `{REFERENCE}` stays the default**: no other kind is shown to be better at no cost.{rest}"
 
 
