@@ -71,7 +71,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], caption: str
         cells = [f"{_kind(column)}>{column.show(value)}" for column, value in zip(columns, row, strict=True)]
         body += f'<tr><th scope="row"{cells[0]}</th>{"".join(f"<td{cell}</td>" for cell in cells[1:])}</tr>'
     said = f"<caption>{caption}</caption>" if caption else ""
-    dense = " dense" if len(columns) > 7 else ""
+    dense = " dense" if len(columns) > 6 else ""
     return f'<div class="scroll{dense}" tabindex="0"><table>{said}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
