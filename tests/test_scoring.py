@@ -60,6 +60,12 @@ def test_an_agent_is_scored_on_independent_factors_and_apart_on_its_own_frames(
     assert "| agent.x |" in (tmp_path / "metrics.md").read_text()
 
 
+@pytest.mark.parametrize("n", ["0", "-5"])
+def test_a_number_of_frames_that_is_none_is_refused(agent: Path, drawn: Path, n: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", str(agent), "--factors", str(drawn), "--n", n]) == 2
+    assert f"n={n} must be a number of frames" in capsys.readouterr().err
+
+
 def test_a_video_model_is_scored_on_a_set_of_its_own_videos_world(teacher: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(teacher, tmp_path / "teacher"))
     found = quick(run, None, tmp_path / "out", n=120)

@@ -25,7 +25,7 @@ from diswm.factorsets import POINTS, env_of, set_for
 from diswm.runtime import prepare
 from diswm.trainers.probe import codes_of, score_names, scores
 from diswm.trainers.progress import console, progress
-from diswm.trainers.run import read_config, write_json
+from diswm.trainers.run import beside, read_config, write_json
 from diswm.trainers.seeds import generator
 
 FILE = "metrics.json"
@@ -63,6 +63,8 @@ def score(
     The labelled set is that of ``factors``, else the run's own ``factors/``, which is drawn (``n`` frames) if it is not there.
     ``reps`` resamples give the intervals. DiswmError for a set of another world, for too few points, and for a run that has no encoder.
     """
+    if n < 1:
+        raise DiswmError(f"n={n} must be a number of frames; some thousands are good.")
     folder = Path(run)
     head = read_config(folder)
     seed = int(head["config"]["seed"])
@@ -192,7 +194,7 @@ def _of_agent(folder: Path) -> tuple[Array, dict[str, Array], int, str]:
 
 def _of_videos(folder: Path, head: dict[str, Any]) -> tuple[Array, dict[str, Array], int, str]:
     """Frames spread over each of some episodes."""
-    folders = [Path(path) for path in head["config"]["videos"]]
+    folders = [beside(folder, path) for path in head["config"]["videos"]]
     if not folders:
         raise DiswmError("it names no videos to take frames from, as it was imported")
     with warnings.catch_warnings():
