@@ -77,13 +77,14 @@ caption { position: sticky; left: 0; max-width: 100cqi; text-align: left; paddin
 th, td { padding: 10px 18px; text-align: left; border-top: 1px solid var(--grid); vertical-align: top; }
 thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .91em; } th[scope=row] { font-weight: 600; }
 .facts tr:first-child > * { border-top: 0; } .facts th { width: 38%; }
-td.num, th.num { text-align: right; white-space: nowrap; }
+td.num, th.num { text-align: right; white-space: nowrap; } td.num small { white-space: normal; text-wrap: balance; }
 td.list { color: var(--muted); font-size: .91em; min-width: 16ch; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; background: var(--tone); margin-right: .55em; }
-td small, th small { display: block; color: var(--muted); font-size: .87em; font-weight: 400; white-space: nowrap; }
+td small, th small { display: block; color: var(--muted); font-size: .87em; font-weight: 400; }
 .open { color: var(--unseen); } .open b { font-weight: 620; }
 .tag { display: inline-grid; grid-template-columns: 1.3em auto; min-width: 9ch; }
 .dense table { font-size: .87rem; } .dense th, .dense td { padding: 8px 9px; }
+.dense :is(th, td):first-child { padding-left: 18px; } .dense :is(th, td):last-child { padding-right: 18px; }
 .side { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 14px;
   margin: 14px 0; }
 .side figure { margin: 0; padding: 14px; } .side figcaption b { color: var(--ink); }
@@ -115,7 +116,7 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
   svg.wide { display: block !important; } svg.narrow { display: none !important; }
   pre { font-size: 7pt; columns: 3; line-height: 1.35; } .side { grid-template-columns: 1fr 1fr; }
   .scroll { overflow: visible; background: none; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
-  th, td { padding: 5pt 6pt; } .dense th, .dense td { padding: 4pt; }
+  th, td { padding: 5pt 6pt; } .dense :is(th, td):is(*, :first-child, :last-child) { padding: 4pt; }
   details::details-content { content-visibility: visible; height: auto; }
 }
 """

@@ -53,7 +53,7 @@ def estimates(head: str, key: str, usual: str = "seeds") -> Column:
     def show(value: Estimate | None) -> str:
         if value is None:
             return words.MISSING
-        low_high = words.interval(value.found.low, value.found.high)
+        low_high = words.interval(value.found.low, value.found.high).replace(" ", "\u00a0")  # what it is over may take a line of its own
         small = low_high if value.over == usual else f"{low_high} over {value.over}" if value.over else "one value, no interval"
         return f"<b>{words.number(value.found.mean)}</b><small>{small}</small>"
 
