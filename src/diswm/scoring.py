@@ -133,7 +133,7 @@ def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: i
 
 
 def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
-    """What each dimension tells of each factor: nats (E, F), and the factors' entropies (F,)."""
+    """What each dimension tells of each factor: nats (E, F), the factors' entropies (F,), and the share of them that chance gives."""
     from diswm.metrics.disentangle import mutual_information, prepare
 
     factors, discrete = given.for_scores()
@@ -142,8 +142,10 @@ def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
         warnings.simplefilter("ignore", UserWarning)  # of a dead code: the scores have told
         points = prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics"))
     nats, entropy = mutual_information(points)
+    shuffled, _ = mutual_information(points.permuted(generator(seed, "metrics")))
+    chance = float((shuffled / entropy).mean())  # of few points binned numbers seem to tell something
     names = [one.name for one, kept in zip(given.drawn, varies, strict=True) if kept]
-    return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist()}
+    return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist(), "chance": round(chance, 6)}
 
 
 def _each(table: Scoring, reps: int, seed: int) -> list[dict[str, Any]]:

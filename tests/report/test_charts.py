@@ -103,6 +103,8 @@ def test_information_is_read_and_ordered(run: Path) -> None:
     found = information.read_information(read_run(run))
     assert found is not None
     drawing = information.heat_map(*found)
+    assert "Chance" not in drawing.caption, "an older file does not tell"
+    assert "Chance alone gives 0.07" in information.heat_map(*found[:3], 0.066).caption
     assert "b by dimension 0 (0.50) and a by dimension 2 (1.00)" in drawing.alt
     axes = drawing.draw(False).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["dim 0", "dim 2", "dim 1"]
