@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "portable": PARTS | {"config", "build", "hub", "report"},
     "released": {"contract", "data", "model"},
     "exchange": PARTS | {"config", "methods", "build", "checks", "released"},
-    "explorer": PARTS | {"config", "build", "checks", "portable", "report"},
+    "explorer": PARTS | {"config", "build", "checks", "factorsets", "portable", "report"},
     "factorsets": PARTS | {"config", "runtime"},
     "scoring": PARTS | {"config", "build", "explorer", "factorsets", "runtime"},
     "closeups": PARTS | {"config", "build", "factorsets", "hub"},

@@ -60,6 +60,12 @@ def test_an_agent_is_scored_on_independent_factors_and_apart_on_its_own_frames(
     assert "| agent.x |" in (tmp_path / "metrics.md").read_text()
 
 
+@pytest.mark.parametrize("n", ["0", "-5"])
+def test_a_number_of_frames_that_is_none_is_refused(agent: Path, drawn: Path, n: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", str(agent), "--factors", str(drawn), "--n", n]) == 2
+    assert f"n={n} must be a number of frames" in capsys.readouterr().err
+
+
 def test_a_video_model_is_scored_on_a_set_of_its_own_videos_world(teacher: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(teacher, tmp_path / "teacher"))
     found = quick(run, None, tmp_path / "out", n=120)
@@ -128,4 +134,6 @@ def test_a_code_that_is_the_factors_is_perfect_and_an_angle_takes_two_numbers() 
     assert told["factors"] == ["hinge", "slide", "texture"]
     assert np.argmax(told["nats"], axis=0).tolist()[1:] == [2, 3]
     assert told["entropy"][1] == pytest.approx(math.log(10), abs=1e-4)  # ten classes of equal counts
+    # By chance (bins - 1)(classes - 1) / 2N nats: of 20 bins 0.0285, 0.0285 and 0.0063, so 0.0102 of the entropies; of 3 bins 0.0011.
+    assert told["chance"] == pytest.approx((3 * 0.0102 + 0.0011) / 4, abs=0.001)
     assert set(rows(scoring._independent(code, given, plain=True, reps=0, seed=0))) == {"mcc", "ridge_r2"}

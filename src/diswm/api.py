@@ -49,7 +49,7 @@ from diswm.trainers.finetune import Trainer
 from diswm.trainers.pretrain import pretrain as run_pretrain
 from diswm.trainers.progress import console, progress
 from diswm.trainers.rollout import RandomPolicy, Rollout, action_size
-from diswm.trainers.run import Run, check_folder, read_config
+from diswm.trainers.run import Run, beside, check_folder, read_config
 from diswm.trainers.seeds import generator, seed_of
 
 __all__ = [
@@ -283,7 +283,8 @@ def _frames_of(folder: Path, kind: str, videos: Path | None) -> dict[str, np.nda
     found = read_config(folder)["config"]
     config = from_dict(TrainRun, found) if kind == "train" else from_dict(PretrainRun, found)
     rng = generator(config.seed, "media")
-    source: Sequence[Path] = [videos] if videos else config.videos if isinstance(config, PretrainRun) else []
+    own = [beside(folder, path) for path in config.videos] if isinstance(config, PretrainRun) else []
+    source: Sequence[Path] = [videos] if videos else own
     if source or isinstance(config, PretrainRun):
         if not source:
             raise DiswmError(f"{folder}: names no videos to take frames from, as it was imported. Name some with --videos.")

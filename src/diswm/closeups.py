@@ -26,7 +26,7 @@ from diswm.model.encoder import Code
 from diswm.trainers.media import save_arrays
 from diswm.trainers.probe import codes_of, encode
 from diswm.trainers.progress import console
-from diswm.trainers.run import read_config
+from diswm.trainers.run import beside, read_config
 from diswm.trainers.seeds import generator
 
 CHANGES, CLIPS = "changes.npz", "clips.npz"
@@ -131,7 +131,7 @@ def clips(folder: Path, head: dict[str, Any], encoder: torch.nn.Module, replay: 
     DiswmError where teacher, videos or replay are gone.
     """
     rng = generator(head["config"]["seed"], "media")
-    whose = local(str(head["config"]["teacher"]))
+    whose = beside(folder, local(str(head["config"]["teacher"])))
     learned = head["config"].get("train", {}), read_config(whose)["config"].get("pretrain", {})
     span = min(SPAN, *(found.get("length", SPAN) for found in learned))  # each found windows as long to learn from
     old = clips_of(_videos(whose) if videos is None else [videos], whose.parent / "cache", COUNT, span, rng)
@@ -150,7 +150,7 @@ def clips(folder: Path, head: dict[str, Any], encoder: torch.nn.Module, replay: 
 
 def _videos(teacher: Path) -> list[Path]:
     """The videos of a teacher's run that are still there."""
-    named = [Path(path) for path in read_config(teacher)["config"].get("videos") or []]
+    named = [beside(teacher, path) for path in read_config(teacher)["config"].get("videos") or []]
     if not named:
         raise DiswmError(f"{teacher}: names no videos, as it was imported. Name some with `diswm traverse RUN --videos FOLDER`.")
     there = [path for path in named if path.exists()]

@@ -21,7 +21,7 @@ from diswm.model.world import WorldModel
 from diswm.runtime import versions
 from diswm.trainers.probe import Probe, score_names
 from diswm.trainers.progress import console, progress
-from diswm.trainers.run import Run
+from diswm.trainers.run import Run, beside
 from diswm.trainers.seeds import generator
 
 MOST = 200_000
@@ -107,7 +107,7 @@ def env_of(head: dict[str, Any], where: Path) -> envs.EnvConfig:
     if head["kind"] == "train":
         return from_dict(TrainRun, head["config"]).env
     advice = "Draw a set with `diswm factors TASK` and name it."
-    for folder in map(Path, head["config"]["videos"]):
+    for folder in (beside(where, named) for named in head["config"]["videos"]):
         about = read_manifest(folder) if folder.is_dir() else {}
         if isinstance(about.get("task"), str) and about["task"] in envs.tasks():
             said = dict(about.get("distraction") or {})

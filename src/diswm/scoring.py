@@ -25,7 +25,7 @@ from diswm.factorsets import POINTS, env_of, set_for
 from diswm.runtime import prepare
 from diswm.trainers.probe import codes_of, score_names, scores
 from diswm.trainers.progress import console, progress
-from diswm.trainers.run import read_config, write_json
+from diswm.trainers.run import beside, read_config, write_json
 from diswm.trainers.seeds import generator
 
 FILE = "metrics.json"
@@ -63,6 +63,8 @@ def score(
     The labelled set is that of ``factors``, else the run's own ``factors/``, which is drawn (``n`` frames) if it is not there.
     ``reps`` resamples give the intervals. DiswmError for a set of another world, for too few points, and for a run that has no encoder.
     """
+    if n < 1:
+        raise DiswmError(f"n={n} must be a number of frames; some thousands are good.")
     folder = Path(run)
     head = read_config(folder)
     seed = int(head["config"]["seed"])
@@ -131,7 +133,7 @@ def _independent(codes: Array, given: FactorSet, plain: bool, reps: int, seed: i
 
 
 def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
-    """What each dimension tells of each factor: nats (E, F), and the factors' entropies (F,)."""
+    """What each dimension tells of each factor: nats (E, F), the factors' entropies (F,), and the share of them that chance gives."""
     from diswm.metrics.disentangle import mutual_information, prepare
 
     factors, discrete = given.for_scores()
@@ -140,8 +142,10 @@ def _information(codes: Array, given: FactorSet, seed: int) -> dict[str, Any]:
         warnings.simplefilter("ignore", UserWarning)  # of a dead code: the scores have told
         points = prepare(codes, factors[:, varies], discrete[varies], generator(seed, "metrics"))
     nats, entropy = mutual_information(points)
+    shuffled, _ = mutual_information(points.permuted(generator(seed, "metrics")))
+    chance = float((shuffled / entropy).mean())  # of few points binned numbers seem to tell something
     names = [one.name for one, kept in zip(given.drawn, varies, strict=True) if kept]
-    return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist()}
+    return {"factors": names, "nats": nats.round(6).tolist(), "entropy": entropy.round(6).tolist(), "chance": round(chance, 6)}
 
 
 def _each(table: Scoring, reps: int, seed: int) -> list[dict[str, Any]]:
@@ -192,7 +196,7 @@ def _of_agent(folder: Path) -> tuple[Array, dict[str, Array], int, str]:
 
 def _of_videos(folder: Path, head: dict[str, Any]) -> tuple[Array, dict[str, Array], int, str]:
     """Frames spread over each of some episodes."""
-    folders = [Path(path) for path in head["config"]["videos"]]
+    folders = [beside(folder, path) for path in head["config"]["videos"]]
     if not folders:
         raise DiswmError("it names no videos to take frames from, as it was imported")
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from diswm.build import load_learner
 from diswm.contract import DiswmError
 from diswm.explorer import page, webruntime
 from diswm.explorer.bundle import chosen
-from diswm.explorer.frames import gather
+from diswm.explorer.frames import gather, visible
 from diswm.explorer.webruntime import WebRuntime
 
 
@@ -97,10 +97,27 @@ def test_frames_without_factors_where_the_data_is_gone(teacher: Path, videos: Pa
     assert "gone" in found.missing
     kept = np.load(tmp_path / "run" / "media" / "prediction.npz")["real"]
     np.testing.assert_array_equal(found.image, kept.reshape(-1, 64, 64, 3))
+    assert not found.missing.endswith("."), "a sentence goes on with it"
     assert gather(tmp_path / "run", learner, videos).factors
     shutil.rmtree(tmp_path / "run" / "media")
     with pytest.raises(DiswmError, match="gone"):
         gather(tmp_path / "run", learner, None)
+
+
+def test_videos_that_were_moved_with_their_run_are_found_beside_it(teacher: Path, videos: Path, tmp_path: Path) -> None:
+    shutil.copytree(teacher, tmp_path / "run")
+    config = (tmp_path / "run" / "config.json").read_text()
+    (tmp_path / "run" / "config.json").write_text(config.replace(str(videos), f"elsewhere/{videos.name}"))
+    shutil.copytree(videos, tmp_path / videos.name)
+    assert gather(tmp_path / "run", load_learner(teacher, "cpu"), None).missing == ""
+
+
+def test_colours_that_no_picture_shows_are_not_named(agent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a walker's labels hold the colour of its suite's sites, of which it has none."""
+    world = type("World", (), {"fixed": {"colour.site": "moves the picture in 0% of frames", "x": "held"}, "close": lambda self: None})
+    monkeypatch.setattr("diswm.explorer.frames.FactorWorld", lambda config: world())
+    factors = {name: np.zeros((4, 1)) for name in ("colour.site", "colour.self", "x")}
+    assert list(visible(factors, agent)) == ["colour.self", "x"]
 
 
 def test_runs_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:

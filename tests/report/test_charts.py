@@ -45,6 +45,16 @@ def test_a_legend_stays_within_a_narrow_figure(names: tuple[str, ...]) -> None:
     assert box.x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+def test_labels_of_several_lines_do_not_run_into_each_other(narrow: bool) -> None:
+    names = [f"diswm, distill_kind=softmax_{kind}, distill=6" for kind in ("mean", "sample")]
+    rows = {title: {name: [1.0, 2.0] for name in names} for title in ("area", "seen", "unseen")}
+    figure = charts._panels(rows, charts.looks(names), narrow, zero=False)
+    figure.draw_without_rendering()
+    first, second = (label.get_window_extent() for label in figure.axes[0].get_yticklabels())
+    assert first.y0 >= second.y1
+
+
 def test_the_mean_covers_the_frames_that_all_seeds_reached(tmp_path: Path) -> None:
     """400 and 200 at the end, the second stopped half-way: at 2,000 frames 200 and 100, so 150 between them."""
     fake_trial(tmp_path / "a", 400)
@@ -93,6 +103,8 @@ def test_information_is_read_and_ordered(run: Path) -> None:
     found = information.read_information(read_run(run))
     assert found is not None
     drawing = information.heat_map(*found)
+    assert "Chance" not in drawing.caption, "an older file does not tell"
+    assert "Chance alone gives 0.07" in information.heat_map(*found[:3], 0.066).caption
     assert "b by dimension 0 (0.50) and a by dimension 2 (1.00)" in drawing.alt
     axes = drawing.draw(False).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["dim 0", "dim 2", "dim 1"]

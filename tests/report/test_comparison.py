@@ -146,7 +146,7 @@ def test_one_seed_has_its_episodes_alone(tmp_path: Path) -> None:
     assert numbers(ours, "seen", "seen_low", "seen_high") == [400, 390, 410]
     assert (ours["seen_over"], ours["area_over"], theirs["seen"]) == ("episodes", "", "")
     text = read(page).text
-    assert "390.0 to 410.0 over episodes" in text
+    assert "390.0\xa0to\xa0410.0 over episodes" in text
     assert "one value, no interval" in text
     assert "nothing can be claimed" in text
     assert "All tasks" not in text

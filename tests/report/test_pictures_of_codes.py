@@ -51,6 +51,12 @@ def test_damaged_changes_are_told_and_not_shown(run: Path, share: np.ndarray) ->
     assert effects.FILE in loaded.problems[-1]
 
 
+def test_columns_of_a_traversal_are_named_by_what_they_are() -> None:
+    """From -3 to 3 in nine steps are quarters, which one digit would round to uneven ones."""
+    steps = [strips._deviations(value, " sd") for value in np.linspace(-3, 3, 9)]
+    assert steps == ["−3 sd", "−2.25 sd", "−1.5 sd", "−0.75 sd", "0 sd", "+0.75 sd", "+1.5 sd", "+2.25 sd", "+3 sd"]
+
+
 def test_a_traversal_around_a_filtered_state_stands_beside_that_from_zero(run: Path) -> None:
     path = run / "media" / "traversal.npz"
     loaded = read_run(run)

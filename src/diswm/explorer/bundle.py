@@ -16,7 +16,7 @@ from PIL import Image
 from diswm.build import load_learner
 from diswm.contract import Array, DiswmError
 from diswm.explorer.carriers import carriers
-from diswm.explorer.frames import Frames, gather
+from diswm.explorer.frames import Frames, gather, visible
 from diswm.model.dists import standard_kl
 from diswm.model.encoder import Code
 from diswm.model.world import WorldModel
@@ -37,6 +37,8 @@ def bundle(folder: Path, videos: Path | None) -> dict[str, Any]:
     if not world.encoder.noise_size:
         raise DiswmError(f"{folder}: its encoder has no Gaussian code to play with. diswm, paper, no_distill and no_disentangle have one.")
     frames = gather(folder, learner, videos)
+    if not videos:
+        frames = frames._replace(factors=visible(frames.factors, folder))
     summary = summarise(folder)
     agent = head["kind"] == "train"
     return {

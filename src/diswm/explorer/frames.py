@@ -13,9 +13,11 @@ from diswm.checks import NO_TASK
 from diswm.config import TrainRun, from_dict
 from diswm.contract import FACTOR_PREFIX, Array, DiswmError
 from diswm.data.videos import Videos
+from diswm.envs.posing import FactorWorld
+from diswm.factorsets import env_of
 from diswm.trainers.progress import progress
 from diswm.trainers.rollout import Rollout
-from diswm.trainers.run import read_config
+from diswm.trainers.run import beside, read_config
 from diswm.trainers.seeds import generator
 
 EPISODES, STEPS = 16, 32
@@ -50,7 +52,7 @@ def gather(folder: Path, learner: WorldLearner, videos: Path | None) -> Frames:
         return of_videos([videos], folder, rng)
     try:
         if not isinstance(learner, Dreamer):
-            return of_videos([Path(path) for path in found["config"]["videos"]], folder, rng)
+            return of_videos([beside(folder, path) for path in found["config"]["videos"]], folder, rng)
         return of_agent(from_dict(TrainRun, found["config"]), learner)
     except (DiswmError, ImportError) as error:
         return kept(folder, error)
@@ -88,6 +90,18 @@ def of_agent(config: TrainRun, agent: Dreamer, episodes: int = EPISODES, steps: 
     return _frames(rows, length, f"{episodes} episodes of {config.env.task} in which the agent acts, {length} frames each", "episode")
 
 
+def visible(factors: dict[str, Array], folder: Path) -> dict[str, Array]:
+    """Without the colours of materials that no picture of the run's world shows: a code tells of them by chance alone."""
+    if not any(name.startswith("colour.") for name in factors):
+        return factors
+    try:
+        world = FactorWorld(env_of(read_config(folder), folder))
+    except (DiswmError, ImportError):
+        return factors
+    world.close()
+    return {name: values for name, values in factors.items() if not (name.startswith("colour.") and name in world.fixed)}
+
+
 def kept(folder: Path, why: Exception) -> Frames:
     """The frames of media/prediction.npz. Raises ``why`` where the file cannot be read."""
     try:
@@ -96,7 +110,8 @@ def kept(folder: Path, why: Exception) -> Frames:
     except (OSError, ValueError, KeyError):
         raise why from None
     source = f"{image.shape[0]} clips that the run kept"
-    return Frames(image.reshape(-1, *image.shape[2:]), {}, image.shape[1], source, f"the run's own data cannot be reached: {why}", "clip")
+    missing = f"the run's own data cannot be reached: {str(why).rstrip('.')}"
+    return Frames(image.reshape(-1, *image.shape[2:]), {}, image.shape[1], source, missing, "clip")
 
 
 def _frames(rows: dict[str, Array], group: int, source: str, unit: str = "frame") -> Frames:

@@ -207,7 +207,9 @@ def dots(axes: Axes, rows: Mapping[str, Sequence[float]], styles: Mapping[str, L
 def _panels(rows: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[str, Look], narrow: bool, *, zero: bool) -> Figure:
     """A panel a measure, side by side or below each other; one line a group in each."""
     count, lines = len(rows), len(next(iter(rows.values())))
-    height = 0.62 + 0.4 * lines
+    labels = {name: words.wrapped(name, 16 if narrow else 22) for values in rows.values() for name in values}
+    most = max(label.count("\n") + 1 for label in labels.values())
+    height = 0.62 + max(0.4, 0.18 * most) * lines  # inches: a label of three lines needs the third
     figure = new_figure(NARROW, height * count + 0.2) if narrow else new_figure(WIDE, height + 0.35)
     figure.get_layout_engine().set(wspace=0.08, hspace=0.06)  # type: ignore[union-attr, call-arg]
     first: Axes | None = None
@@ -217,8 +219,7 @@ def _panels(rows: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[s
         if zero:
             axes.axvline(0, color=INK, linewidth=1, alpha=0.7, zorder=1)
         axes.set_title(title, color=INK)
-        names = [words.wrapped(name, 16 if narrow else 22) for name in values]
-        axes.set_yticks(range(lines), names if narrow or first is None else [""] * lines, color=INK)
+        axes.set_yticks(range(lines), [labels[name] for name in values] if narrow or first is None else [""] * lines, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         first = first or axes
     return figure

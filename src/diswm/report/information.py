@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from diswm.contract import Array
 from diswm.report import words
 from diswm.report.canvas import GRID, INK, NARROW, OPEN, WIDE, Drawing, new_figure
-from diswm.report.reading import Run
+from diswm.report.reading import Run, finite_list
 from diswm.report.tables import Numbers
 
 FILE = "metrics.json"
@@ -20,10 +20,11 @@ MAX_DIMS = 16
 _STRONGEST = 0.7  # opacity of a share of 1: its text stays readable
 
 
-def read_information(run: Run) -> tuple[list[str], Array, Array] | None:
+def read_information(run: Run) -> tuple[list[str], Array, Array, float | None] | None:
     """Factors (F,), information (E, F) and entropies (F,) in nats, from `independent.information` of the run's metrics.json.
 
-    None where the run has none; a damaged one counts as absent and is told of.
+    Last the share that chance gives, which older files do not tell. None where the run has none; a damaged one counts as absent and is
+    told of.
     """
     path = run.path / FILE
     if not path.is_file():
@@ -39,10 +40,11 @@ def read_information(run: Run) -> tuple[list[str], Array, Array] | None:
     if nats.ndim != 2 or nats.shape[1:] != (len(names),) or entropy.shape != (len(names),) or not np.isfinite(nats).all() or not nats.size:
         run.problems.append(f"{FILE}: its information should be (dimensions, factors), it is {nats.shape}")
         return None
-    return names, nats, entropy
+    chance = finite_list([found.get("chance")])
+    return names, nats, entropy, chance[0] if chance else None
 
 
-def heat_map(names: list[str], nats: Array, entropy: Array, name: str = "information") -> Drawing:
+def heat_map(names: list[str], nats: Array, entropy: Array, chance: float | None = None, name: str = "information") -> Drawing:
     """One row a dimension of the code, one column a factor; the shade is the share of the factor's entropy that the dimension tells."""
     share = nats / np.where(entropy > 0, entropy, np.inf)  # (E, F)
     order = np.argsort(-nats.max(1), kind="stable")[:MAX_DIMS]
@@ -62,11 +64,12 @@ def heat_map(names: list[str], nats: Array, entropy: Array, name: str = "informa
 
     best = [f"{names[f]} by dimension {int(np.argmax(nats[:, f]))} ({share[:, f].max():.2f})" for f in range(len(names))]
     hidden = f" The {len(order)} dimensions that tell most are shown, of {len(nats)}." if len(order) < len(nats) else ""
+    ground = f" Chance alone gives {chance:.2f}, as shuffled factors tell." if chance is not None else ""
     return Drawing(
         name,
         "Share of a factor’s entropy that a dimension of the code tells (mutual information over entropy), on frames whose factors were "
         "drawn independently. Disentangled is one strong cell a column, and one a row. "
-        f"A factor with a pale column is in no single dimension.{hidden}",
+        f"A factor with a pale column is in no single dimension.{ground}{hidden}",
         f"Mutual information of code and factors. Told best: {words.listing(best)}.",
         draw,
         Numbers(("dimension", *names), [[d, *map(float, row)] for d, row in enumerate(nats)]),

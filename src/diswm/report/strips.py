@@ -166,7 +166,7 @@ def traversal_grid(media: dict[str, Array], name: str = "traversal", most: int =
 
 
 def _deviations(value: float, unit: str) -> str:
-    return f"{value:+.1f}{unit}".replace("-", "−") if abs(value) >= 0.05 else f"0{unit}"
+    return f"{value:+.3g}{unit}".replace("-", "−") if abs(value) >= 0.005 else f"0{unit}"
 
 
 def samples(rows: list[tuple[str, str, Array]]) -> Drawing:

@@ -64,7 +64,7 @@ figcaption { margin-top: 12px; padding-top: 10px; border-top: 1px solid var(--gr
 .clip figcaption { border-top: 0; padding: 0; margin: 0; }
 .columns { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; color: var(--muted); font-size: .84rem;
   margin-bottom: 4px; }
-.scroll { overflow-x: auto; border: 1px solid var(--grid); border-radius: 12px; box-shadow: var(--shadow);
+.scroll { container-type: inline-size; overflow-x: auto; border: 1px solid var(--grid); border-radius: 12px; box-shadow: var(--shadow);
   margin: 14px 0;
   /* shade at an edge that hides more: the covers move with the table, the shades stay */
   --shade: color-mix(in srgb, var(--raw) 55%, transparent);
@@ -73,17 +73,18 @@ figcaption { margin-top: 12px; padding-top: 10px; border-top: 1px solid var(--gr
     linear-gradient(to right, var(--shade), transparent) left / 13px 100% no-repeat scroll,
     linear-gradient(to left, var(--shade), transparent) right / 13px 100% no-repeat scroll, var(--card); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .95rem; }
-caption { text-align: left; padding: 14px 18px 4px; color: var(--muted); font-size: .9rem; }
+caption { position: sticky; left: 0; max-width: 100cqi; text-align: left; padding: 14px 18px 4px; color: var(--muted); font-size: .9rem; }
 th, td { padding: 10px 18px; text-align: left; border-top: 1px solid var(--grid); vertical-align: top; }
 thead th { border-top: 0; color: var(--muted); font-weight: 550; font-size: .91em; } th[scope=row] { font-weight: 600; }
 .facts tr:first-child > * { border-top: 0; } .facts th { width: 38%; }
-td.num, th.num { text-align: right; white-space: nowrap; }
+td.num, th.num { text-align: right; white-space: nowrap; } td.num small { white-space: normal; text-wrap: balance; }
 td.list { color: var(--muted); font-size: .91em; min-width: 16ch; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; background: var(--tone); margin-right: .55em; }
-td small, th small { display: block; color: var(--muted); font-size: .87em; font-weight: 400; white-space: nowrap; }
+td small, th small { display: block; color: var(--muted); font-size: .87em; font-weight: 400; }
 .open { color: var(--unseen); } .open b { font-weight: 620; }
 .tag { display: inline-grid; grid-template-columns: 1.3em auto; min-width: 9ch; }
-.dense table { font-size: .88rem; } .dense th, .dense td { padding: 8px 12px; }
+.dense table { font-size: .87rem; } .dense th, .dense td { padding: 8px 9px; }
+.dense :is(th, td):first-child { padding-left: 18px; } .dense :is(th, td):last-child { padding-right: 18px; }
 .side { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 400px), 1fr)); gap: 14px;
   margin: 14px 0; }
 .side figure { margin: 0; padding: 14px; } .side figcaption b { color: var(--ink); }
@@ -100,7 +101,7 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
   figure { padding: 12px; } svg.wide { display: none !important; } svg.narrow { display: block !important; }
   .clip { grid-template-columns: 1fr; } .films { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
   th, td { padding: 9px 12px; } th[scope=row], td:not(.num) { min-width: 12ch; }
-  td.list { min-width: 34ch; } caption { max-width: calc(100vw - 54px); }
+  td.list { min-width: 34ch; }
   .headline > div:last-child:nth-child(odd) { grid-column: span 2; }
 }
 @page { margin: 14mm 12mm; }
@@ -115,7 +116,7 @@ footer { color: var(--muted); font-size: .88rem; padding-top: 44px; padding-bott
   svg.wide { display: block !important; } svg.narrow { display: none !important; }
   pre { font-size: 7pt; columns: 3; line-height: 1.35; } .side { grid-template-columns: 1fr 1fr; }
   .scroll { overflow: visible; background: none; } table { font-size: 8.5pt; } .dense table { font-size: 7.5pt; }
-  th, td { padding: 5pt 6pt; } .dense th, .dense td { padding: 4pt; }
+  th, td { padding: 5pt 6pt; } .dense :is(th, td):is(*, :first-child, :last-child) { padding: 4pt; }
   details::details-content { content-visibility: visible; height: auto; }
 }
 """

@@ -53,7 +53,7 @@ def estimates(head: str, key: str, usual: str = "seeds") -> Column:
     def show(value: Estimate | None) -> str:
         if value is None:
             return words.MISSING
-        low_high = words.interval(value.found.low, value.found.high)
+        low_high = words.interval(value.found.low, value.found.high).replace(" ", "\u00a0")  # what it is over may take a line of its own
         small = low_high if value.over == usual else f"{low_high} over {value.over}" if value.over else "one value, no interval"
         return f"<b>{words.number(value.found.mean)}</b><small>{small}</small>"
 
@@ -71,7 +71,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Any]], caption: str
         cells = [f"{_kind(column)}>{column.show(value)}" for column, value in zip(columns, row, strict=True)]
         body += f'<tr><th scope="row"{cells[0]}</th>{"".join(f"<td{cell}</td>" for cell in cells[1:])}</tr>'
     said = f"<caption>{caption}</caption>" if caption else ""
-    dense = " dense" if len(columns) > 7 else ""
+    dense = " dense" if len(columns) > 6 else ""
     return f'<div class="scroll{dense}" tabindex="0"><table>{said}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -78,6 +78,11 @@ def read_config(folder: Path, kind: str | None = None) -> dict[str, Any]:
     return found
 
 
+def beside(folder: Path, named: Path | str) -> Path:
+    """A path that the config of the run in ``folder`` names: as it stands, else beside the run, where both were moved together."""
+    return next((path for path in (Path(named), folder.resolve().parent / Path(named).name) if path.exists()), Path(named))
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts -> dotted keys, without those of empty dicts and lists."""
     flat: dict[str, Any] = {}
