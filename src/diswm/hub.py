@@ -22,6 +22,7 @@ def fetch(name: str) -> Path:
     """The folder with config and weights of ``user/name`` or ``user/name@revision``. DiswmError where the hub does not give them."""
     library = require_hub()
     repo_id, _, revision = name.partition("@")
+    check_name(repo_id)
     try:
         return Path(library.snapshot_download(repo_id, revision=revision or None, allow_patterns=[CONFIG, WEIGHTS]))
     except Exception as error:  # whatever it raises for names, tokens, the network and the hub's answers
@@ -37,6 +38,18 @@ def upload(folder: Path, repo_id: str, *, private: bool) -> str:
     except Exception as error:  # whatever it raises for names, tokens, the network and the hub's answers
         raise _refused(f"{repo_id}: could not be pushed", error, "Expected user/name; log in with `hf auth login`") from error
     return address
+
+
+def check_name(repo_id: str) -> None:
+    """DiswmError for what no hub could have, before anything else is done; the extra ``hub`` is there."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise DiswmError(
+            f"{repo_id!r} is no name that a hub could have. Expected user/name, of letters, digits, '-', '_' and '.'."
+        ) from error
 
 
 def require_hub() -> Any:

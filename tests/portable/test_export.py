@@ -207,7 +207,16 @@ def test_pushed_and_loaded_again(
         np.testing.assert_array_equal(diswm.load(name).act(image), load(agent).act(image))
     with pytest.raises(DiswmError, match=r"hub:me/walker@v2: could not be fetched \(404: Repository Not Found\)\. Check"):
         diswm.load("hub:me/walker@v2")
-    assert "no such name/: could not be pushed" in refused("push", agent, "no such name/")
+
+    def nobody(*args: Any, **given: Any) -> str:
+        raise OSError("401: Unauthorized.")
+
+    monkeypatch.setattr("huggingface_hub.create_repo", nobody)
+    assert "me/walker: could not be pushed (401: Unauthorized). Expected user/name; log in" in refused("push", agent, "me/walker")
+    monkeypatch.setattr("diswm.portable.folder.export", None)  # a name is looked at first
+    assert "'no such name/' is no name that a hub could have" in refused("push", agent, "no such name/")
+    with pytest.raises(DiswmError, match="'a/b/c' is no name that a hub could have"):
+        diswm.load("hub:a/b/c")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert "pip install 'diswm[hub]'" in refused("push", agent, "me/walker")
     with pytest.raises(DiswmError, match=r"diswm\[hub\]"):

@@ -11,7 +11,7 @@ from typing import Any
 from diswm.agents import Dreamer
 from diswm.build import load_learner, networks
 from diswm.data.disk import whole_folder
-from diswm.hub import CONFIG, WEIGHTS, require_hub, upload
+from diswm.hub import CONFIG, WEIGHTS, check_name, require_hub, upload
 from diswm.portable.card import card
 from diswm.portable.graphs import graphs, require_exporter, write_graph
 from diswm.report.summary import summarise
@@ -53,6 +53,7 @@ def push(run: Path | str, repo_id: str, *, private: bool = False) -> str:
     DiswmError where the extras ``export`` and ``hub`` are not installed, and for what the hub refuses.
     """
     require_hub()
+    check_name(repo_id)
     with tempfile.TemporaryDirectory() as scratch:
         return upload(export(run, out=Path(scratch) / "export"), repo_id, private=private)
 
