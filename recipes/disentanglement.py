@@ -138,7 +138,7 @@ def choice(found: Table) -> tuple[list[list[str]], str]:
         best = max(better, key=lambda kind: better[kind])
         if best == DEFAULT:
             return rows, f"**By this rule `{best}` is the default**.{rest}"
-        why = f"the rule looks at codes alone, and the returns in these results are of agents with `{DEFAULT}`, but for constraints.md's"
+        why = "the rule looks at codes alone; what agents earn with one and with the other is in [constraints.md](constraints.md)"
         return rows, f"**By this rule `{best}` would become the default.** The code still has `{DEFAULT}`: {why}.{rest}"
     return rows, f"**By this rule `{REFERENCE}` stays the default**: no other kind is shown to be better at no cost.{rest}"
 

@@ -18,8 +18,8 @@ COLLAPSED = 0.5
 """Nats below which a code carries nothing worth a score."""
 IMAGE_GROWTH = 0.1
 RULE = (
-    "The rule, written before the numbers: of a kind's strengths those count whose code collapses in no run (below "
-    f"{COLLAPSED} nats) and whose image error is no more than {IMAGE_GROWTH:.0%} above that of `{REFERENCE}` at its own weight; of these "
+    "The rule, written after one strength of each kind and before the others: of a kind's strengths those count whose code collapses in no "
+    f"run (below {COLLAPSED} nats) and whose image error is no more than {IMAGE_GROWTH:.0%} above that of `{REFERENCE}` at its own weight; of these "
     "the one with the highest sum score is taken. Where none counts, the one with the least image error. Scores and errors are those of "
     "the worlds and seeds that all strengths of a kind have; a collapse counts in any run."
 )
@@ -97,9 +97,9 @@ def section(runs: Iterable[Run]) -> str:
         if best.strength != DEFAULTS[kind]:
             other.append(f"`{kind}` {best.strength:g} (the code has {DEFAULTS[kind]:g})")
         for one in strengths:
-            why = ["collapses"] * (one.nats < COLLAPSED) + ["image"] * (one.image > IMAGE_GROWTH)
-            said = "**taken**" if one is best else words.listing(why) if why else ""
-            cells = (words.number(one.sum), words.number(one.probe), f"{one.image:+.1%}".replace("-", "−"), words.number(one.nats), said)
+            said = ["**taken**"] * (one is best) + ["collapses"] * (one.nats < COLLAPSED) + ["image"] * (one.image > IMAGE_GROWTH)
+            image = f"{one.image:+.1%}".replace("-", "−")
+            cells = (words.number(one.sum), words.number(one.probe), image, words.number(one.nats), ", ".join(said))
             rows.append([f"`{kind}`", f"{one.strength:g}", str(one.runs), *cells])
     if not rows:
         return ""
