@@ -19,9 +19,9 @@ COLLAPSED = 0.5
 IMAGE_GROWTH = 0.1
 RULE = (
     "The rule, written after one strength of each kind and before the others: of a kind's strengths those count whose code collapses in no "
-    f"run (below {COLLAPSED} nats) and whose image error is no more than {IMAGE_GROWTH:.0%} above that of `{REFERENCE}` at its own weight; of these "
-    "the one with the highest sum score is taken. Where none counts, the one with the least image error. Scores and errors are those of "
-    "the worlds and seeds that all strengths of a kind have; a collapse counts in any run."
+    f"run (below {COLLAPSED} nats) and whose image error is no more than {IMAGE_GROWTH:.0%} above that of `{REFERENCE}` at its own weight; "
+    "of these the one with the highest sum score is taken. Where none counts, the one with the least image error. Scores and errors are "
+    "those of the worlds and seeds that all strengths of a kind have; a collapse counts in any run."
 )
 Run = dict[str, Any]
 
