@@ -206,6 +206,8 @@ def draw(found: Table, gathered: together.Gathered, path: Path) -> None:
             place.set_axis_on()
             together.scatter(place, points, name, looks)
             place.set_title(f"{task}: return beside {together.SHOWN[name]}", fontsize=10)
+        if place.get_legend_handles_labels()[0]:
+            place.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # many: beside the marks
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

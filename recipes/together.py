@@ -61,7 +61,8 @@ def gather(folders: Iterable[Path], sets: Path) -> Gathered:
             trial = study.read_trial(path.parent)
             if trial.run.kind != "train":
                 continue
-            key = trial.run.text("env.task", "?"), trial.variant, trial.seed, str(trial.run.returns("seen"))
+            returns = trial.run.returns("seen")  # the same ones are of the same run, whatever its folder is called
+            key = trial.run.text("env.task", "?"), "" if returns else trial.variant, trial.seed, str(returns)
             name = f"{trial.variant}, seed {trial.seed} ({key[0]})"
             if not trial.finished:
                 left_out[key] = f"{name}: {trial.frames:,} of {trial.budget:,} frames"
@@ -197,5 +198,3 @@ def scatter(axes: Axes, points: Sequence[Point], name: str, styles: dict[str, ch
         if own:
             axes.scatter([p.scores[name] for p in own], [p.earned for p in own], color=look.colour, marker=look.marker, s=46, label=variant)
     axes.set(xlabel=SHOWN[name], ylabel="return, training colours")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)

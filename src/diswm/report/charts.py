@@ -54,9 +54,12 @@ _ANCHOR_MARKERS = ("D", "s", "^", "v", "o")
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """The look of each group, by its place."""
-    styles = itertools.cycle(zip(_COLOURS, _MARKERS, strict=True))
-    return {name: Look(*style, "-" if place < 4 else (0, (5, 1.5))) for place, (name, style) in enumerate(zip(names, styles, strict=False))}
+    """The look of each group, by its place: from the ninth on the colours come again, with other markers."""
+    count = len(_COLOURS)
+    return {
+        name: Look(_COLOURS[place % count], _MARKERS[(place + place // count) % count], "-" if place < 4 else (0, (5, 1.5)))
+        for place, name in enumerate(names)
+    }
 
 
 # ---- learning curves
