@@ -105,4 +105,5 @@ def section(runs: Iterable[Run]) -> str:
         return ""
     heads = ["kind", "strength", "runs", "sum score", "linear probe", f"image error over {REFERENCE}'s", "least nats of a run", ""]
     told = f"It would take another than the code has: {words.listing(other)}." if other else "The code has what it takes."
+    told += " What was chosen on is among the seeds of the comparison above, which flatters it a little."
     return "\n\n".join(["## At which strength", RULE, told, study.markdown(heads, rows)])

@@ -17,6 +17,7 @@ import torch
 import diswm
 from diswm import api
 from diswm.build import last_counters, load, load_learner, load_video_model
+from diswm.checks import settled
 from diswm.config import PretrainRun, TrainRun, from_dict
 from diswm.contract import DiswmError
 from diswm.data.videos import Videos
@@ -29,8 +30,8 @@ def test_a_run_explains_itself(agent: Path, teacher: Path) -> None:
     found = read_config(agent, "train")
     config = from_dict(TrainRun, found["config"])
     asked = small.train_config(agent, "diswm", teacher=str(teacher))
-    assert config == dataclasses.replace(asked, env=asked.env.settled())
-    assert config.env.distract.per == "frame", "what the task decides is written down"
+    assert config == settled(asked)
+    assert (config.env.distract.per, config.unseen) == ("frame", "set2"), "what was decided is written down"
     assert found["version"] == diswm.__version__
     assert from_dict(PretrainRun, read_config(teacher, "pretrain")["config"]).method == "diswm"
     assert last_counters(agent) == {"steps": 150, "frames": 300, "updates": 25, "episodes": 3, "skipped_updates": 0}
