@@ -224,9 +224,9 @@ class Trainer:
 # ---- all of them
 
 
-def study(out: Path, scale: Scale, seeds: range, variants: list[Variant], worlds: list[str], workers: int, device: str) -> bool:
+def study(out: Path, scale: Scale, seeds: int, variants: list[Variant], worlds: list[str], workers: int, device: str) -> bool:
     """Do what is not there yet, ``workers`` at once. Whether all is there."""
-    calls = [(task, variant, seed) for seed in seeds for task in worlds for variant in variants]  # so that a part of it compares all
+    calls = [(task, variant, seed) for seed in range(seeds) for task in worlds for variant in variants]  # so that a part of it compares all
     todo = [call for call in calls if not done(path_of(out, *call), scale)]
     for task in dict.fromkeys(call[0] for call in todo):
         prepared(out, task, scale)
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     try:
-        whole = study(given.out, TINY if given.tiny else FULL, range(given.seeds), given.kinds, given.worlds, given.workers, given.device)
+        whole = study(given.out, TINY if given.tiny else FULL, given.seeds, given.kinds, given.worlds, given.workers, given.device)
     except DiswmError as error:
         parser.error(str(error))
     console.print(f"{given.out}: {'all runs are there' if whole else 'stopped'}")

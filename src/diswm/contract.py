@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -89,6 +90,12 @@ def some(words: Sequence[str], most: int) -> str:
 def plain(text: str) -> str:
     """The text without what would command a terminal: names come from files of anybody's."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
+
+
+def places(folder: Path, named: Path | str) -> list[Path]:
+    """Where a path that the config of the run in ``folder`` names can lie: as it stands, or beside the run, when all was moved together."""
+    path = Path(named)
+    return [path, folder / path, folder.resolve().parent / path.name]
 
 
 class Policy(Protocol):

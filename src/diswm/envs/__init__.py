@@ -210,7 +210,8 @@ def unseen(config: EnvConfig, colours: Unseen | Literal["auto"] = "auto") -> Env
     layers = held_out_layers(config.distractions, config.phases)
     if colours == "none":
         met = {layer for phase in config.plan().phases for layer in phase.layers}
-        held = (text for text in layers if text not in lasting(config.distractions, config.phases))
+        trained = lasting(config.distractions, config.phases)
+        held = (text for text in layers if text not in trained)
         layers = tuple(text for text in held if not met & {*distracted(config.distract, [text])[1]})
     distract = held_out(lasting_colour(config.distract, config.phases), "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, places
 from diswm.metrics.scores import bootstrap_interval
 from diswm.report.reading import Run, finite_list, read_run
 
@@ -53,7 +53,7 @@ def find_teacher(run: Run, given: Path | None) -> tuple[Run | None, str]:
     if not named:
         return None, "this run had no teacher"
     last = ""
-    for path in _places(run, named):
+    for path in places(run.path, str(named)):
         try:
             return read_run(path), ""
         except DiswmError as error:
@@ -64,7 +64,7 @@ def find_teacher(run: Run, given: Path | None) -> tuple[Run | None, str]:
 def find_videos(run: Run, teacher: Run | None, given: Path | None) -> tuple[list[Path], str]:
     """The folders of source videos that can be reached, and, where there is none, the reason in words."""
     named = [given] if given is not None else _listed(teacher) or _listed(run)
-    found = [next((path for path in _places(run, name) if path.is_dir()), None) for name in named]
+    found = [next((path for path in places(run.path, str(name)) if path.is_dir()), None) for name in named]
     folders = [path for path in found if path is not None]
     if folders:
         return folders, ""
@@ -96,12 +96,6 @@ def task_of(folder: Path) -> str | None:
 def _listed(run: Run | None) -> list[Any]:
     names = run.setting("videos") if run else None
     return [names] if isinstance(names, str) and names else [n for n in names if n] if isinstance(names, list) else []
-
-
-def _places(run: Run, named: Any) -> list[Path]:
-    """Where a path written in a config can lie: as it is, or beside the run folder when all was moved together."""
-    path = Path(str(named))
-    return [path, run.path / path, run.path.parent / path.name]
 
 
 def described(values: list[float]) -> dict[str, Any]:

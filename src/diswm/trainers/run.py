@@ -32,7 +32,7 @@ from typing import Any
 import torch
 
 from diswm import __version__
-from diswm.contract import Counters, DiswmError
+from diswm.contract import Counters, DiswmError, places
 from diswm.data.disk import make_folder, write_atomically, write_error
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, save_checkpoint
 from diswm.trainers.curves import Curves
@@ -79,8 +79,8 @@ def read_config(folder: Path, kind: str | None = None) -> dict[str, Any]:
 
 
 def beside(folder: Path, named: Path | str) -> Path:
-    """A path that the config of the run in ``folder`` names: as it stands, else beside the run, where both were moved together."""
-    return next((path for path in (Path(named), folder.resolve().parent / Path(named).name) if path.exists()), Path(named))
+    """A path that the config of the run in ``folder`` names, where it lies now; as it stands where it lies nowhere."""
+    return next((path for path in places(folder, named) if path.exists()), Path(named))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
