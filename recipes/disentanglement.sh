@@ -12,7 +12,7 @@ out=${1:-runs/disentanglement}
 shift || true
 [ $# -gt 0 ] || set -- results/runs
 defaults="beta_vae annealed_capacity beta_tcvae factor_vae dip_vae_i dip_vae_ii none untrained pixels"
-tried="beta_tcvae@5 factor_vae@3 factor_vae@30 dip_vae_i@5 dip_vae_ii@5 annealed_capacity@20"
+tried="beta_tcvae@5 factor_vae@3 factor_vae@10 dip_vae_i@5 dip_vae_ii@5 annealed_capacity@20"
 once="beta_vae@4 beta_vae@16 beta_tcvae@1 dip_vae_ii@20"
 words=""
 for name in SEEDS WORKERS FLAGS; do [ -z "${!name:-}" ] || words+="$name=${!name@Q} "; done
