@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from diswm import envs
 from diswm.contract import DiswmError
-from diswm.envs import ColourConfig, EnvConfig, shapes
+from diswm.envs import ColourConfig, EnvConfig, render
 
 pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
 PLAIN = ColourConfig(colours="none")
@@ -132,7 +133,7 @@ def test_the_camera_is_that_of_the_literature(task: str, camera: int) -> None:
 
 @pytest.mark.usefixtures("gl")
 def test_gl_gives_the_pixels_of_dm_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shapes, "simplify", lambda *about: None)  # all triangles
+    monkeypatch.setattr(render, "Detail", lambda *about: SimpleNamespace(show=lambda *about: None, reset=lambda: None))  # all triangles
     env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN, shadow_size=2048), 0)
     image, _ = env.reset(seed=4)
     env.close()

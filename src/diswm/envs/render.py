@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from diswm.contract import Array, DiswmError
-from diswm.envs import shapes
+from diswm.envs.detail import Detail
 from diswm.envs.opengl import MEND_GL, context_class, gl_backend
 from diswm.envs.scene import PLAIN, Look
 from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction, sky_texture
@@ -69,7 +69,7 @@ def make_renderer(
 
 class GLRenderer:
     """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size, but for what fewer triangles
-    change (`shapes`): less than 0.1 of 255 in the mean."""
+    change (`detail`): less than 0.1 of 255 in the mean."""
 
     def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, surface: Surface = FLOOR):
         import mujoco
@@ -85,7 +85,7 @@ class GLRenderer:
             self._gl.make_current()
             with _settings(model, shadow_size, size):
                 self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-            self._floors = shapes.simplify(model, self._mjr)
+            self._detail = Detail(model, self._mjr, size)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
             mend = "apt-get install libosmesa6" if backend == "osmesa" else MEND_GL
             raise DiswmError(f"OpenGL through {backend} fails ({error}). {mend}   or, without GL: {MEND_WARP}") from error
@@ -109,8 +109,7 @@ class GLRenderer:
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
         self._gl.make_current()
-        if self._floors is not None:
-            self._floors.show(self._data, self._view.fixedcamid)
+        self._detail.show(self._scene, self._data, self._view.fixedcamid)
         self._print(look)
         if look.light is not None:
             self._turn_headlight(look.light)
@@ -185,6 +184,7 @@ class GLRenderer:
             self._gl.make_current()
             for i in range(self._model.nhfield):
                 mujoco.mjr_uploadHField(self._model, self._mjr, i)
+            self._detail.reset()
 
     def close(self) -> None:
         if self._gl is not None:

@@ -1,15 +1,13 @@
-"""Round shapes and wide floors of fewer triangles for small pictures: triangles are what OpenGL in software waits for.
+"""Meshes as OpenGL's display lists, and round shapes of fewer triangles: triangles are what OpenGL in software waits for.
 
-MuJoCo draws a capsule with rings of triangles along its straight side too, where nothing but the slow change of light needs them, and
-a floor of 200 x 200 m as 40,000 squares. Its context keeps each shape as a display list, which is replaced here. How the lists are
-numbered and how a floor is divided is MuJoCo's own (render_context.h and .c); where a version has another number of lists, all stay as
-they are.
+MuJoCo draws a capsule with rings of triangles along its straight side too, where nothing but the slow change of light needs them. Its
+context keeps each shape as a display list, which is replaced here; how the lists are numbered is MuJoCo's own (render_context.h).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,57 +15,11 @@ from diswm.contract import Array
 
 SIDE = 2
 """Rings of a straight side; MuJoCo has 16."""
+HALVED = 0.75, 0.4
+"""Rings of a ball up to so wide, of its radius, have half and a quarter of the corners."""
 _SPHERE, _TOP, _BOTTOM, _CYLINDER, _OPEN = range(5)
-_LISTS = 8
-_MOST = 200  # squares along a floor in MuJoCo
-_WIDE = 50  # a floor with more squares each way is drawn with large ones far away
-_STEP, _FINE = 8, 16
-"""Squares: the fine part of a floor moves by so many, and reaches so far each way."""
-
-
-def simplify(model: Any, context: Any) -> Floors | None:
-    """Give the context, which is current, our round shapes; the floors are what is to be asked before each picture. None where its
-    lists are not numbered as here."""
-    import mujoco
-
-    planes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
-    if (context.rangeBuiltin, context.rangePlane) != (_LISTS, len(planes) + 1):
-        return None
-    if not _printed(model):
-        _round(context.baseBuiltin, model.vis.quality.numslices, model.vis.quality.numstacks // 2)
-    return Floors(model, context.basePlane + 1, planes)  # the list before it is that of planes without a model
-
-
-def _printed(model: Any) -> bool:
-    """Whether a round shape carries a picture, for which the shapes here have no places."""
-    import mujoco
-
-    kind = mujoco.mjtGeom
-    rounds = [kind.mjGEOM_SPHERE, kind.mjGEOM_CAPSULE, kind.mjGEOM_CYLINDER, kind.mjGEOM_ELLIPSOID]
-    geoms, sites = np.isin(model.geom_type, rounds), np.isin(model.site_type, rounds)
-    used = np.concatenate([model.geom_matid[geoms], model.site_matid[sites], model.tendon_matid])
-    return bool((model.mat_texid[np.unique(used[used >= 0])] >= 0).any())
-
-
-def _round(base: int, slices: int, cap: int) -> None:
-    """Replace the lists of round shapes; half a ball has ``cap`` rings, which have fewer corners towards the pole."""
-    ball, side = np.linspace(-np.pi / 2, np.pi / 2, 2 * cap + 1), np.linspace(-1.0, 1.0, SIDE + 1)
-    ball = np.stack([np.cos(ball), np.sin(ball)], 1)
-    ball[[0, -1], 0] = 0.0  # the poles, exactly
-    few = [slices // (1 if radius > 0.7 or slices % 4 else 2 if radius > 0.3 else 4) for radius in ball[:, 0]]
-    top, bottom, ring = ball[cap:], ball[: cap + 1], np.ones_like(side)
-    straight, up = np.stack([ring, side, ring, 0.0 * side], 1), np.array([0.0, 1.0])
-    disk = np.array([[0.0, -1.0, 0.0, -1.0], [0.5, -1.0, 0.0, -1.0], [1.0, -1.0, 0.0, -1.0]])
-    sides, ends = lathe(straight, [slices] * len(side)), [slices] * 3
-    shapes: dict[int, list[Mesh]] = {
-        _SPHERE: [lathe(np.hstack([ball, ball]), few)],
-        _TOP: [lathe(np.hstack([top + up, top]), few[cap:])],  # of a capsule: they stand on its ends
-        _BOTTOM: [lathe(np.hstack([bottom - up, bottom]), few[: cap + 1])],
-        _CYLINDER: [lathe(disk, ends), sides, lathe(disk[::-1] * (1.0, -1.0, 1.0, -1.0), ends)],
-        _OPEN: [sides],
-    }
-    for number, meshes in shapes.items():
-        _compile(base + number, meshes)
+LISTS = 8
+"""Lists of shapes that MuJoCo has; where a version has another number, all stay as they are."""
 
 
 class Mesh(NamedTuple):
@@ -77,6 +29,59 @@ class Mesh(NamedTuple):
     normals: Array
     triangles: Array
     places: Array | None = None
+
+
+def redraw(base: int, slices: int, cap: int, halved: tuple[float, float]) -> None:
+    """Replace the lists of round shapes from ``base`` on. ``halved``: see `HALVED`."""
+    turned, few = _ball(slices, cap, halved)
+    top, bottom, up = turned[cap:], turned[: cap + 1], np.array([0.0, 1.0])
+    shapes: dict[int, list[Mesh]] = {
+        _SPHERE: [lathe(np.hstack([turned, turned]), few)],
+        _TOP: [lathe(np.hstack([top + up, top]), few[cap:])],  # of a capsule: they stand on its ends
+        _BOTTOM: [lathe(np.hstack([bottom - up, bottom]), few[: cap + 1])],
+        _CYLINDER: cylinder(slices, SIDE),
+        _OPEN: [_side(slices, SIDE)],
+    }
+    for number, meshes in shapes.items():
+        compiled(base + number, meshes)
+
+
+def ball(slices: int, cap: int) -> Mesh:
+    """A unit ball of ``slices`` corners around; a half has ``cap`` rings, which have fewer corners towards the pole."""
+    turned, few = _ball(slices, cap)
+    return lathe(np.hstack([turned, turned]), few)
+
+
+def capsule(slices: int, cap: int, half: float) -> Mesh:
+    """Two halves of a unit ball, ``half`` above and below the middle, and what is between them."""
+    turned, few = _ball(slices, cap)
+    top, bottom, up = turned[cap:], turned[: cap + 1], np.array([0.0, half])
+    profile = np.concatenate([np.hstack([bottom - up, bottom]), np.hstack([top + up, top])])
+    return lathe(profile, few[: cap + 1] + few[cap:])
+
+
+def cylinder(slices: int, rings: int = 1) -> list[Mesh]:
+    """One of radius 1 from -1 to 1, with its ends, in so many rings each."""
+    places = np.linspace(0.0, 1.0, rings + 1)[:, None]
+    disk, ends = places * (1.0, 0.0, 0.0, 0.0) + (0.0, -1.0, 0.0, -1.0), [slices] * (rings + 1)
+    return [lathe(disk, ends), _side(slices, rings), lathe(disk[::-1] * (1.0, -1.0, 1.0, -1.0), ends)]
+
+
+def _side(slices: int, rings: int) -> Mesh:
+    side = np.linspace(-1.0, 1.0, rings + 1)
+    return lathe(np.stack([np.ones_like(side), side, np.ones_like(side), 0.0 * side], 1), [slices] * len(side))
+
+
+def _ball(slices: int, cap: int, halved: tuple[float, float] = HALVED) -> tuple[Array, list[int]]:
+    """The profile of a unit ball (2 cap + 1, 2), from below, and how many corners each of its rings has."""
+    angles = np.linspace(-np.pi / 2, np.pi / 2, 2 * cap + 1)
+    profile = np.stack([np.cos(angles), np.sin(angles)], 1)
+    profile[[0, -1], 0] = 0.0  # the poles, exactly
+    few = [slices]
+    for radius in profile[cap + 1 :, 0]:
+        least = few[-1] if few[-1] % 2 else few[-1] // 2  # rings are joined one to one or two to one
+        few.append(max(least, slices // (1 if radius > halved[0] or slices % 4 else 2 if radius > halved[1] else 4)))
+    return profile, few[:0:-1] + few
 
 
 def lathe(profile: Array, corners: Sequence[int]) -> Mesh:
@@ -109,8 +114,8 @@ def _between(a: int, lower: int, b: int, upper: int) -> Array:
     return np.concatenate([np.stack(three if lower > upper else three[::-1], 1) for three in found])
 
 
-def _compile(number: int, meshes: Sequence[Mesh]) -> None:
-    """Make them the display list of this number."""
+def compiled(number: int, meshes: Sequence[Mesh]) -> None:
+    """Make them the display list of this number. The context must be current."""
     from OpenGL import GL
 
     kinds = GL.GL_VERTEX_ARRAY, GL.GL_NORMAL_ARRAY, GL.GL_TEXTURE_COORD_ARRAY
@@ -132,57 +137,3 @@ def _compile(number: int, meshes: Sequence[Mesh]) -> None:
         for kind in on:
             GL.glDisableClientState(kind)
     GL.glEndList()
-
-
-class Floors:
-    """The wide floors of a model, drawn with MuJoCo's squares near the camera and with larger ones far away.
-
-    What is near follows from where the camera is, so that a picture does not depend on those before it.
-    """
-
-    def __init__(self, model: Any, first: int, planes: Array) -> None:
-        """``first`` is the display list of the first of the ``planes``, ids of geoms."""
-        lines = {number: [divided(*model.geom_size[geom][[axis, 2]]) for axis in (0, 1)] for number, geom in enumerate(planes)}
-        self._lines = {number: both for number, both in lines.items() if min(map(len, both)) > _WIDE}
-        self._first, self._geoms = first, planes
-        self._shown: dict[int, tuple[int, ...]] = {}
-
-    def show(self, data: Any, camera: int) -> None:
-        """Prepare a picture. The context must be current."""
-        for number, lines in self._lines.items():
-            geom = self._geoms[number]
-            place = (data.cam_xpos[camera] - data.geom_xpos[geom]) @ data.geom_xmat[geom].reshape(3, 3)
-            middle = tuple(_STEP * round(float(np.searchsorted(own, at)) / _STEP) for own, at in zip(lines, place[:2], strict=True))
-            if self._shown.get(number) != middle:
-                x, y = (own[thinned(len(own), at)] for own, at in zip(lines, middle, strict=True))
-                _compile(self._first + number, [_sheet(x, y)])
-                self._shown[number] = middle
-
-
-def divided(half: float, spacing: float) -> Array:
-    """Where MuJoCo divides a side of a floor that reaches from -half to half; few lines for an endless one (half is 0)."""
-    if half <= 0.0:
-        return np.zeros(0)
-    spacing = max(spacing, half / (_MOST - 2))
-    count = int(half / spacing)
-    count -= count % 2
-    inner = half - (half - count * spacing) - 2.0 * spacing * np.arange(count, -1, -1)
-    return np.concatenate([[-half], inner, [half]])
-
-
-def thinned(count: int, middle: int) -> Array:
-    """Which of ``count`` lines to keep: all within ``_FINE`` of ``middle``, then ever fewer, and both ends."""
-    away = np.concatenate([np.arange(_FINE), _FINE * 2 ** np.arange(12)])
-    kept = np.concatenate([[0, count - 1], middle + away, middle - away])
-    found: Array = np.unique(kept[(kept >= 0) & (kept < count)])
-    return found
-
-
-def _sheet(x: Array, y: Array) -> Mesh:
-    """A level sheet divided at ``x`` and ``y``, with its texture once over all of it."""
-    place = np.stack([*np.meshgrid(x, y, indexing="ij"), np.zeros((len(x), len(y)))], -1).reshape(-1, 3)
-    corner = np.arange(len(x) * len(y)).reshape(len(x), len(y))
-    a, b, c, d = corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]
-    triangles = np.concatenate([np.stack(three, -1).reshape(-1, 3) for three in ((a, b, d), (b, c, d))])
-    share = (place[:, :2] - (x[0], y[0])) / (x[-1] - x[0], y[-1] - y[0])
-    return Mesh(place, np.broadcast_to((0.0, 0.0, 1.0), place.shape), triangles, share * (1.0, -1.0) + (0.0, 1.0))

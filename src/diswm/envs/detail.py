@@ -1,0 +1,152 @@
+"""Level of detail for OpenGL: no more triangles than a small picture shows, in the scene of each picture.
+
+What is round is drawn with fewer corners where it is small, wide floors with larger squares far away, height fields without what is out
+of the picture, and the map of shadows shows no more than what casts them. All of it follows from the state alone: a picture does not
+depend on those before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from diswm.envs import shapes
+from diswm.envs.floors import Floors
+from diswm.envs.shadows import Shadows
+from diswm.envs.shapes import Mesh
+from diswm.envs.terrain import Terrain
+
+SAG = 0.004
+"""Pixels by which the corners of a round shape may stand out from its sides: those of MuJoCo's where 2 pixels are a radius."""
+LONG = 10.0
+"""Pixels from which on the length of a shape makes that less."""
+_SLICES = (8, 12, 16, 20, 24)
+_MOST = 2000  # display lists kept: shapes whose length changes make new ones
+_SMALL, _HALVED = 128, (0.7, 0.3)  # from so many pixels on, what Pusher's pictures need, which are drawn at 320
+_OPAQUE = 0.995  # in MuJoCo
+_ROUND = (2, 3, 4, 5)  # mjGEOM_SPHERE, CAPSULE, ELLIPSOID, CYLINDER
+
+
+class Detail:
+    """What is drawn coarser in the pictures of one context, which must be current whenever this is used."""
+
+    def __init__(self, model: Any, context: Any, size: int) -> None:
+        """``size`` is that of the picture, in pixels. MuJoCo's own round shapes and floors are replaced at once."""
+        import mujoco
+
+        self._model, self._context, self._size = model, context, size
+        self._lists: dict[tuple[Any, ...], int] = {}
+        self._floors: Floors | None = None
+        planes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
+        self._slices, self._stacks = int(model.vis.quality.numslices), int(model.vis.quality.numstacks)
+        self._round = False  # whether MuJoCo's own round shapes are replaced
+        if (context.rangeBuiltin, context.rangePlane) == (shapes.LISTS, len(planes) + 1):  # else its lists are numbered otherwise
+            self._round = not _printed(model)
+            if self._round:
+                shapes.redraw(context.baseBuiltin, self._slices, self._stacks // 2, shapes.HALVED if size <= _SMALL else _HALVED)
+            self._floors = Floors(model, context.basePlane + 1, planes)  # the list before it is that of planes without a model
+        self._shadows = Shadows(model, context)
+        self._solid = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_HFIELD)
+        self._plain = (model.mat_texid < 0).all(1)
+        self._terrains = [Terrain(model, field, context.baseHField + field) for field in range(model.nhfield)]
+
+    def reset(self) -> None:
+        """Call when height fields have changed."""
+        for terrain in self._terrains:
+            terrain.reset()
+
+    def show(self, scene: Any, data: Any, camera: int) -> None:
+        """Prepare a picture of the scene, which was made of ``data`` just now."""
+        import mujoco
+
+        kind = mujoco.mjtGeom
+        if len(self._lists) > _MOST:
+            self._forget()
+        if self._floors is not None:
+            self._floors.show(data, camera)
+        self._shadows.show(data)
+        eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
+        for index in range(scene.ngeom):
+            geom = scene.geoms[index]
+            shape = geom.type
+            if shape in _ROUND:
+                self._roundish(geom, eye)
+            elif shape == kind.mjGEOM_HFIELD and geom.dataid >= 0:
+                turn = np.asarray(geom.mat)
+                self._terrains[geom.dataid].show(eye.sides @ turn, (eye.place - geom.pos) @ turn)
+            elif shape == kind.mjGEOM_PLANE and geom.objid == lowest and geom.mat[2, 2] > 0.999:
+                geom.category = mujoco.mjtCatBit.mjCAT_DECOR  # under a floor that faces up nothing is left to lie in its shadow
+
+    def _roundish(self, geom: Any, eye: _Eye) -> None:
+        """Replace a sphere, ellipsoid, capsule or cylinder by one as coarse as its size in the picture allows."""
+        import mujoco
+
+        kind = mujoco.mjtGeom
+        shape, size = geom.type, np.asarray(geom.size)
+        tall = shape in (kind.mjGEOM_CAPSULE, kind.mjGEOM_CYLINDER)
+        radius, half = float(size[0] if tall else size.max()), float(size[2] if tall else size.max())
+        # r (1 - cos(pi / n)), in pixels, is what n corners stand out from n sides. A long edge may cross many pixels in the same place.
+        sag = SAG * min(1.0, LONG / max(2.0 * eye.pixels(geom.pos, half), 1e-9))
+        needed = math.pi * math.sqrt(eye.pixels(geom.pos, radius) / (2.0 * sag))
+        slices = next((count for count in _SLICES if needed <= count < self._slices), self._slices)
+        if (slices == self._slices and self._round) or not self._may(geom):
+            return
+        cap = self._stacks // 2 if slices == self._slices else slices // 4
+        if shape == kind.mjGEOM_CAPSULE:
+            half = round(float(size[2] / size[0]), 2)
+            number = self._listed(("capsule", slices, half), lambda: [shapes.capsule(slices, cap, half)])
+            scale = size[[0, 0, 0]]
+        elif shape == kind.mjGEOM_CYLINDER:
+            number, scale = self._listed(("cylinder", slices), lambda: shapes.cylinder(slices)), size
+        else:
+            number, scale = self._listed(("ball", slices), lambda: [shapes.ball(slices, cap)]), size
+        geom.mat = np.asarray(geom.mat) * scale  # a mesh has no size of its own
+        geom.type, geom.dataid = int(kind.mjGEOM_MESH), number
+
+    def _may(self, geom: Any) -> bool:
+        """Whether it is opaque and carries no picture, for which the shapes here have no places."""
+        return geom.rgba[3] >= _OPAQUE and geom.texid < 0 and (geom.matid < 0 or bool(self._plain[geom.matid]))
+
+    def _listed(self, key: tuple[Any, ...], make: Callable[[], list[Mesh]]) -> int:
+        """The number of a display list, counted from that of the first mesh, as the scene wants it."""
+        from OpenGL import GL
+
+        if key not in self._lists:
+            self._lists[key] = int(GL.glGenLists(1))
+            shapes.compiled(self._lists[key], make())
+        return self._lists[key] - int(self._context.baseMesh)
+
+    def _forget(self) -> None:
+        from OpenGL import GL
+
+        for number in self._lists.values():
+            GL.glDeleteLists(number, 1)
+        self._lists.clear()
+
+
+class _Eye:
+    """The camera of a scene."""
+
+    def __init__(self, scene: Any, size: int) -> None:
+        camera = scene.camera[0]
+        self.place = np.array(camera.pos, float)
+        forward, up = np.array(camera.forward, float), np.array(camera.up, float)
+        right = np.cross(forward, up)
+        slope = float(camera.frustum_top) / float(camera.frustum_near)  # as high as wide
+        self.near, self.focal = float(camera.frustum_near), 0.5 * size / slope
+        # Facing in, (4, 3): what is in the picture is in front of all.
+        self.sides = np.stack([side * sign + slope * forward for side in (right, up) for sign in (1.0, -1.0)]) / math.hypot(1.0, slope)
+
+    def pixels(self, place: Any, length: float) -> float:
+        """How long something of ``length`` at ``place`` is in the picture, at most."""
+        return length * self.focal / max(float(np.linalg.norm(place - self.place)) - length, self.near)
+
+
+def _printed(model: Any) -> bool:
+    """Whether a round shape carries a picture, for which the shapes here have no places."""
+    geoms, sites = np.isin(model.geom_type, _ROUND), np.isin(model.site_type, _ROUND)
+    used = np.concatenate([model.geom_matid[geoms], model.site_matid[sites], model.tendon_matid])
+    return bool((model.mat_texid[np.unique(used[used >= 0])] >= 0).any())

@@ -1,0 +1,94 @@
+"""Fewer triangles: pictures stay those of MuJoCo's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diswm import envs
+from diswm.envs import ColourConfig, EnvConfig, render
+
+pytestmark = pytest.mark.usefixtures("gl")
+PLAIN = ColourConfig(colours="none")
+
+
+class Whole:
+    """In the place of `Detail`: all triangles."""
+
+    def __init__(self, *about: Any) -> None:
+        pass
+
+    def show(self, *about: Any) -> None:
+        pass
+
+    def reset(self) -> None:
+        pass
+
+
+def drawn(task: str, steps: int = 0) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
+    """A picture, and what draws dm_control's of the same state."""
+    env = envs.make(EnvConfig(task=task, renderer="gl", distract=PLAIN), 0)
+    image, _ = env.reset(seed=2)
+    for _ in range(steps):
+        image = env.step(np.full(env.action_space.shape, 0.5, np.float32))[0]
+    kept = env.scene.original()
+    env.close()
+    return image, kept.draw
+
+
+# Thin rails in line with the pixels; a string of many small capsules; two lights with shadows, and a ball with a picture on it.
+@pytest.mark.parametrize("task", ["cartpole_swingup", "ball_in_cup_catch", "quadruped_fetch"])
+def test_pictures_are_near_those_of_dm_control(task: str) -> None:
+    image, original = drawn(task, steps=5)
+    assert np.abs(image.astype(float) - original()).mean() < 0.1  # 0.09, 0.04, 0.07 when written
+
+
+def test_a_picture_has_fewer_triangles_and_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = drawn("humanoid_walk")
+    monkeypatch.setattr(render, "Detail", Whole)
+    expected, _ = drawn("humanoid_walk")
+    assert not np.array_equal(image, expected), "it has fewer"
+    assert np.abs(image.astype(float) - expected).mean() < 0.1  # a floor without texture would give 11
+
+
+def test_terrain_is_drawn_as_mujoco_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = drawn("quadruped_escape")
+    monkeypatch.setattr("diswm.envs.terrain.Terrain.show", lambda *about: None)
+    expected, _ = drawn("quadruped_escape")
+    assert np.array_equal(image, expected)
+
+
+@pytest.fixture
+def walker() -> Iterator[envs.ActionRepeat]:
+    made = envs.make(EnvConfig(task="humanoid_walk", renderer="gl", distract=PLAIN), 0)
+    yield made
+    made.close()
+
+
+def test_a_picture_does_not_depend_on_where_the_camera_was(walker: envs.ActionRepeat) -> None:
+    first, _ = walker.reset(seed=2)
+    data, model = walker.scene._data, walker.scene._model
+    from mujoco import mj_forward
+
+    pictures = []
+    for x in (30.0, 0.0):  # another part of the floor is fine, and back
+        data.qpos[0] = x
+        mj_forward(model, data)
+        pictures.append(walker.scene.draw())
+    assert not np.array_equal(pictures[0], first)
+    assert np.array_equal(pictures[1], first)
+
+
+def test_lists_of_shapes_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = envs.make(EnvConfig(task="ball_in_cup_catch", renderer="gl", distract=PLAIN), 0)
+    first, _ = env.reset(seed=2)
+    lists = env.scene._renderer._detail._lists
+    before = len(lists)
+    assert before, "the string's parts are small"
+    monkeypatch.setattr("diswm.envs.detail._MOST", 0)
+    assert np.array_equal(env.scene.draw(), first)
+    assert len(lists) == before
+    env.close()
