@@ -35,18 +35,9 @@ def _begun(config: TrainRun) -> bool:
 
 
 def check_unseen(config: TrainRun) -> None:
-    """DiswmError where some phase trains on what is to stay unseen; a run that was begun goes on. A line for what leaves no set unseen."""
-    if config.env.task.startswith(envs.GYM):
+    """DiswmError where some phase trains on what is to stay unseen; a run that was begun goes on."""
+    if config.env.task.startswith(envs.GYM) or _begun(config):
         return
-    if not _begun(config):
-        _check_colours(config)
-    for text in envs.left_seen(config.env):
-        there = "is left out" if config.unseen == "none" else "stays as it is"
-        console.print(f"{text}: no other set stays unseen, as a phase trains on it or it shows the same. In the unseen world it {there}.")
-
-
-def _check_colours(config: TrainRun) -> None:
-    """DiswmError where colours, or the bare scene, are trained on and to stay unseen."""
     met = {phase.colour.colours for phase in config.env.plan().phases}
     if "any" in met or {"any_train", "any_test"} <= met:
         raise DiswmError("The agent trains on all colours: none stay unseen. `--distract colour:color_hard,train` keeps half of them.")
@@ -55,6 +46,13 @@ def _check_colours(config: TrainRun) -> None:
     left = [f"--unseen {one}" for one in envs.UNSEEN if not envs.trained_on(config.env, one)]
     mend = f"Choose {' or '.join(left)}" if left else f"Leave one of {', '.join(envs.UNSEEN)} out of the phases"
     raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. {mend}.")
+
+
+def say_left_seen(config: TrainRun) -> None:
+    """A line for each distraction that is cut to a set and yet no more unseen than in training."""
+    there = "is left out" if config.unseen == "none" else "stays as it is"
+    for text in envs.left_seen(config.env):
+        console.print(f"{text}: no other set stays unseen, as a phase trains on it or it shows the same. In the unseen world it {there}.")
 
 
 def check_budget(config: TrainRun) -> None:
