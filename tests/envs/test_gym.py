@@ -243,8 +243,8 @@ def test_one_that_breaks_is_named(how: str, words: str) -> None:
     [
         ("text", "a str"),
         ([np.zeros((64, 64, 3), np.uint8)], "a list"),  # as render_mode="rgb_array_list" gives
-        (np.zeros((64, 64, 3)), r"a float64 array of shape \(64, 64, 3\)"),
-        (np.zeros((3, 64, 64), np.uint8), r"a uint8 array of shape \(3, 64, 64\)"),
+        (np.zeros((64, 64, 3)), r"an array of float64, \(64, 64, 3\)"),
+        (np.zeros((3, 64, 64), np.uint8), r"an array of uint8, \(3, 64, 64\)"),
     ],
 )
 def test_what_is_drawn_in_place_of_a_picture_is_named(picture: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,9 +119,9 @@ class GymScene:
 
 
 def _named(given: Any) -> str:
-    """What came in the place of a picture: None, ``a list``, ``a float64 array of shape (64, 64, 3)``."""
+    """What came in the place of a picture: None, ``a list``, ``an array of float64, (64, 64, 3)``."""
     if isinstance(given, np.ndarray):
-        return f"a {given.dtype} array of shape {given.shape}"
+        return f"an array of {given.dtype}, {given.shape}"
     return "None" if given is None else f"a {type(given).__name__}"
 
 
