@@ -28,7 +28,7 @@ from diswm.build import (
     load_video_model,
     start_from,
 )
-from diswm.checks import NO_TASK, check_budget, check_images, check_task, check_unseen, check_window, settled
+from diswm.checks import NO_TASK, check_budget, check_images, check_task, check_unseen, check_window, say_left_seen, settled
 from diswm.closeups import closeups, replay_of
 from diswm.collecting import collect
 from diswm.config import PretrainRun, TrainRun, check_numbers, from_dict, to_dict
@@ -135,6 +135,7 @@ def train(config: TrainRun) -> bool:
     env = envs.make(config.env)
     check_images(env.observation_space.shape, f"the task {config.env.task}")
     check_window(env, config)
+    say_left_seen(config)
     agent = Dreamer(
         config.model, action_size(env), config.learner, config.dreamer, config.weights, config.anneal,
         discrete=env.discrete, seed=seed_of(config.seed, "torch"), device=device,

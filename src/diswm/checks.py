@@ -10,6 +10,7 @@ from diswm import envs
 from diswm.agents import Dreamer
 from diswm.config import TrainRun
 from diswm.contract import DiswmError, Env
+from diswm.trainers.progress import console
 from diswm.trainers.rollout import action_size
 from diswm.trainers.run import read_config
 
@@ -20,12 +21,22 @@ NO_TASK = "unknown"
 def settled(config: TrainRun) -> TrainRun:
     """The same with what task, phases and kind decide decided: how colours walk, which are kept unseen, the constraint's strength."""
     config = dataclasses.replace(config, env=config.env.settled(), learner=config.learner.settled())
-    return dataclasses.replace(config, unseen=envs.kept_unseen(config.env)) if config.unseen == "auto" else config
+    return dataclasses.replace(config, unseen=_recorded(config) or envs.kept_unseen(config.env)) if config.unseen == "auto" else config
+
+
+def _recorded(config: TrainRun) -> Any:
+    """What a run that was begun keeps unseen: it goes on with that. Empty where none was begun."""
+    kept = read_config(config.out, "train")["config"].get("unseen") if _begun(config) else ""
+    return kept if kept in envs.UNSEEN else ""
+
+
+def _begun(config: TrainRun) -> bool:
+    return (config.out / "config.json").exists()
 
 
 def check_unseen(config: TrainRun) -> None:
-    """DiswmError where some phase trains on what is to stay unseen."""
-    if config.env.task.startswith(envs.GYM):
+    """DiswmError where some phase trains on what is to stay unseen; a run that was begun goes on."""
+    if config.env.task.startswith(envs.GYM) or _begun(config):
         return
     met = {phase.colour.colours for phase in config.env.plan().phases}
     if "any" in met or {"any_train", "any_test"} <= met:
@@ -37,9 +48,16 @@ def check_unseen(config: TrainRun) -> None:
     raise DiswmError(f"The agent trains on colours {config.unseen}: they are not unseen. {mend}.")
 
 
+def say_left_seen(config: TrainRun) -> None:
+    """A line for each distraction that is cut to a set and yet no more unseen than in training."""
+    there = "is left out" if config.unseen == "none" else "stays as it is"
+    for text in envs.left_seen(config.env):
+        console.print(f"{text}: no other set stays unseen, as a phase trains on it or it shows the same. In the unseen world it {there}.")
+
+
 def check_budget(config: TrainRun) -> None:
     """DiswmError where a run with phases, which are fractions of its budget, is to go on with another budget."""
-    if config.env.phases and (config.out / "config.json").exists():
+    if config.env.phases and _begun(config):
         before = read_config(config.out, "train")["config"]["train"]["frames"]
         if before != config.train.frames:
             raise DiswmError(

@@ -228,7 +228,7 @@ def break_it(env: Any) -> None:
         ("raises", r"its step\(\) failed \(ZeroDivisionError"),
         ("nan", "the reward nan"),
         ("nan seen", "an observation with NaN"),
-        ("blind", "its picture is object"),
+        ("blind", r"its render\(\) gave None\. Expected an \(H, W, 3\) uint8 array, .*render_mode='rgb_array'"),
     ],
 )
 def test_one_that_breaks_is_named(how: str, words: str) -> None:
@@ -236,6 +236,22 @@ def test_one_that_breaks_is_named(how: str, words: str) -> None:
     with pytest.raises(DiswmError, match=f"^gym/Broken: .*{words}.*check_env") as told:
         break_it(env)
     assert how == "blind" or f", 2 steps after reset(seed={env.scene._env.seed})." in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        ("text", "a str"),
+        ([np.zeros((64, 64, 3), np.uint8)], "a list"),  # as render_mode="rgb_array_list" gives
+        (np.zeros((64, 64, 3)), r"an array of float64, \(64, 64, 3\)"),
+        (np.zeros((3, 64, 64), np.uint8), r"an array of uint8, \(3, 64, 64\)"),
+    ],
+)
+def test_what_is_drawn_in_place_of_a_picture_is_named(picture: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make()
+    monkeypatch.setattr(worlds.Doors, "render", lambda self: picture)
+    with pytest.raises(DiswmError, match=rf"^gym/Doors-v0: its render\(\) gave {words}\. Expected an \(H, W, 3\) uint8 array"):
+        env.reset(seed=0)
 
 
 class Speed(gymnasium.Env[Any, Any]):

@@ -14,7 +14,7 @@ import small
 
 import diswm
 from diswm import api, cli, envs, evaluations
-from diswm.checks import settled
+from diswm.checks import check_unseen, settled
 from diswm.config import TrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.data.episodes import list_episodes, load_episode
@@ -221,6 +221,45 @@ def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
         api.train(small.train_config(tmp_path / "x", env__phases=bare, env__distractions=["background:plain"], unseen="none"))
     with pytest.raises(DiswmError, match="color_hard,train"):
         api.train(small.train_config(tmp_path / "x", env__distract__colours="any"))
+
+
+def test_what_leaves_no_set_unseen_is_said_and_evaluated_as_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    phases = ["0:background:noise,test, 0.5:background:noise,dynamic,train"]
+    assert api.train(small.train_config(tmp_path / "agent", env__phases=phases))
+    assert capsys.readouterr().out.count("background:noise,dynamic,train: no other set stays unseen, ") == 1
+    found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
+    assert found["seen"]["on"] == ["colours set1", "background noise moving train"]
+    assert found["unseen"]["on"] == ["colours set2", "background noise moving train"], "the colours are unseen"
+
+
+def test_no_clip_of_an_unseen_world_is_shown_in_training() -> None:
+    def clips(config: EnvConfig, *progress: float) -> set[float]:
+        env = envs.make(config)
+        starts = [env.reset(seed=seed, options={"progress": p})[1] for p in progress for seed in range(300)]
+        return {float(info["factors"]["background.clip"][0]) for info in starts if "background.clip" in info["factors"]} - {-1.0}
+
+    # Of 90 clips 30 are in the set for testing; 300 draws of 30 leave one out with a chance of 30 (29 / 30)^300 = 0.1%.
+    one = EnvConfig(task="toy", phases=("0:none, 0.3:background:noise,test, 0.6:background:noise,test+color_easy",))
+    both = dataclasses.replace(one, phases=("0:none, 0.3:background:noise,test, 0.6:background:noise,dynamic,train",))
+    trained = clips(one, 0.0, 0.3, 0.6)
+    assert len(trained) == 30
+    assert not clips(envs.unseen(one, "set2"), 0.0) & trained
+    assert clips(envs.unseen(both, "none"), 0.0) == set(), "the scene's own: either set is of a phase"
+
+
+def test_runs_that_were_begun_go_on_with_what_they_keep_unseen(tmp_path: Path) -> None:
+    """A run of a version that took the other set of the last phase for unseen, and so the scene without colours for another world."""
+    phases = ["0:set1, 0.2:set2, 0.4:none, 0.5:none+background:noise,test, 0.7:none+background:noise,dynamic,train"]
+    new = small.train_config(tmp_path, env__phases=phases)
+    with pytest.raises(DiswmError, match="Leave one of set1, set2, none out of the phases"):
+        check_unseen(settled(new))
+    begun = to_dict(dataclasses.replace(settled(new), unseen="none"))
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": begun}))
+    for config in (new, merge(new, {"unseen": "none"})):
+        check_unseen(settled(config))
+        check_folder(tmp_path, "train", to_dict(settled(config)))
+    with pytest.raises(DiswmError, match="unseen is 'none' there, 'set2' here"):
+        check_folder(tmp_path, "train", to_dict(settled(merge(new, {"unseen": "set2"}))))
 
 
 # ---- the command line

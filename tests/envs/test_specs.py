@@ -209,7 +209,45 @@ def test_unseen_none_is_a_scene_without_what_was_trained_on() -> None:
     assert envs.unseen(bare, "set2").distractions == ()
     alone = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1, 0.5:none+light:hard",))
     assert envs.unseen(alone, "set2").distractions == ("light:hard",)
-    replaced = EnvConfig(task="walker_walk", distractions=("camera:easy",), phases=("0:set1", "0.5:camera:hard,train"))
+    replaced = EnvConfig(task="walker_walk", distractions=("camera:easy,train",), phases=("0:set1", "0.5:camera:hard,train"))
     assert envs.unseen(replaced, "set2").distractions == ("camera:hard,test",)
     split = EnvConfig(task="walker_walk", distractions=("camera:easy,train",), phases=("0:set1, 0.5:camera:easy,test",))
     assert envs.unseen(split, "none").distractions == (), "a phase trains on the test set"
+
+
+@pytest.mark.parametrize(
+    ("distractions", "phases", "held"),
+    [
+        # Both sets are trained on: it stays as at the end, the colours alone are unseen.
+        ((), "0:texture:test, 0.5:texture:train", "texture:train"),
+        ((), "0:camera:easy,train, 0.5:camera:easy,test", "camera:easy,test"),
+        ((), "0:light:easy,test, 0.5:light:easy,moving,train", "light:easy,moving,train"),
+        ((), "0:background:noise,dynamic,test, 0.5:background:noise,train", "background:noise,train"),
+        # In part: in 0.1 of a quarter turn to both sides lies a part of what 0.3 to one side shows; so with the bricks of train.
+        ((), "0:camera:easy, 0.5:camera:hard,train", "camera:hard,train"),
+        ((), "0:texture:bricks, 0.5:texture:test", "texture:test"),
+        ((), "0:background:hard, 0.5:background:shapes,train", "background:shapes,train"),  # films without a folder are shapes
+        ((), "0:background:video,folder=films,test, 0.5:background:image,folder=./films/,train", "background:image,folder=./films/,train"),
+        # The other set shows other pictures, or is not of a phase.
+        ((), "0:background:noise,test, 0.5:background:shapes,train", "background:shapes,test"),
+        ((), "0:background:video,folder=a,test, 0.5:background:video,folder=b,train", "background:video,folder=b,test"),
+        ((), "0:texture:bricks, 0.5:texture:train", "texture:test"),
+        (("texture:test",), "0:texture:train", "texture:test"),
+        (("light:easy,test",), "0:none, 0.5:none+light:easy,train", "light:easy,test"),
+        # Sets part the side from which a camera sees; rolled alone it sees from the middle.
+        ((), "0:camera:hard,roll, 0.5:camera:easy,train", "camera:easy,test"),
+        ((), "0:camera:easy,roll,train", "camera:easy,roll,train"),
+    ],
+)
+def test_no_phase_trains_on_the_set_that_is_called_unseen(distractions: tuple[str, ...], phases: str, held: str) -> None:
+    config = EnvConfig(task="walker_walk", distractions=distractions, phases=(phases,))
+    assert envs.unseen(config, "set2").distractions == (held,)
+    kept = phases.endswith(held)
+    assert envs.left_seen(config) == ([held] if kept else [])
+    assert envs.unseen(config, "none").distractions == (() if kept else (held,)), "bare but for what is unseen"
+
+
+def test_a_distraction_that_nobody_cut_is_not_said_to_leave_no_set() -> None:
+    config = EnvConfig(task="walker_walk", distractions=("camera:easy", "light:easy,train"), phases=("0:texture:test, 0.5:texture:all",))
+    assert envs.unseen(config, "set2").distractions == ("camera:easy", "light:easy,test", "texture:all")
+    assert envs.left_seen(config) == []

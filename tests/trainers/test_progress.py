@@ -16,6 +16,11 @@ from diswm.trainers import progress
 from diswm.trainers.progress import Bar, Interrupt, console
 
 
+def test_a_distraction_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("texture:train: of :smile: [b]")
+    assert capsys.readouterr().out == "texture:train: of :smile: [b]\n"
+
+
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     bar = Bar("train", 1000, "frames", every=0.0)
     bar.update(250, "image 3")

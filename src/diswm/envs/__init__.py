@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from diswm.contract import DiswmError
-from diswm.envs.factors import ColourConfig, held_out
-from diswm.envs.heldout import held_out_layers, lasting, lasting_colour, share
+from diswm.envs.factors import ColourConfig, Layer, held_out
+from diswm.envs.heldout import held_out_layers, lasting, lasting_colour, share, without_other
 from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from diswm.envs.scene import Paintable
 
 __all__ = [
-    *("ColourConfig", "EnvConfig", "clip_listings", "make", "may_end", "tasks", "trained_on", "unseen", "with_distractions", "wrap"),
+    *("ColourConfig", "EnvConfig", "clip_listings", "left_seen", "make", "may_end", "tasks", "trained_on", "unseen"),
+    *("with_distractions", "wrap"),
 ]
 
 Unseen = Literal["set1", "set2", "none"]
@@ -199,22 +200,26 @@ def with_distractions(config: EnvConfig, texts: Sequence[str]) -> EnvConfig:
 
 
 def unseen(config: EnvConfig, colours: Unseen | Literal["auto"] = "auto") -> EnvConfig:
-    """The environment under what was never trained on: other colours, the other ones of train and test sets, another texture.
+    """The environment under what was never trained on: other colours, of train and test sets the other ones, another texture.
 
     Strength and pace of the colours and the other distractions are those at the end of training, so that colours alone differ; with
-    colours ``none`` the others are left out.
+    colours ``none`` the others are left out. Where phases train on both sets of a distraction, it is one of these others.
     ``auto``: see `kept_unseen`.
     """
     if colours == "auto":
         colours = kept_unseen(config)
-    layers = held_out_layers(config.distractions, config.phases)
-    if colours == "none":
-        met = {layer for phase in config.plan().phases for layer in phase.layers}
-        trained = lasting(config.distractions, config.phases)
-        held = (text for text in layers if text not in trained)
-        layers = tuple(text for text in held if not met & {*distracted(config.distract, [text])[1]})
+    layers = held_out_layers(lasting(config.distractions, config.phases), _met(config), bare=colours == "none")
     distract = held_out(lasting_colour(config.distract, config.phases), "none" if config.task.startswith(GYM) else colours)
     return dataclasses.replace(config, distract=distract, distractions=layers, phases=())
+
+
+def left_seen(config: EnvConfig) -> list[str]:
+    """The distractions at the end of training that are cut to a set, or are one texture, and leave no other set unseen."""
+    return without_other(lasting(config.distractions, config.phases), _met(config))
+
+
+def _met(config: EnvConfig) -> set[Layer]:
+    return {layer for phase in config.plan().phases for layer in phase.layers}
 
 
 def kept_unseen(config: EnvConfig) -> Unseen:

@@ -67,11 +67,14 @@ class GymScene:
         return Frame(value, bool(terminated), bool(truncated), 0.0 if terminated else 1.0)
 
     def draw(self, look: Look = PLAIN) -> Array:
-        with self._careful("render()" if self._eye is None else "observation"):
-            picture = np.asarray(self._env.render() if self._eye is None else self._eye(self._observation))
+        what = "render()" if self._eye is None else "observation"
+        with self._careful(what):
+            given = self._env.render() if self._eye is None else self._eye(self._observation)
+            picture = np.asarray(given)
         picture = picture[..., 0] if picture.ndim == 3 and picture.shape[-1] == 1 else picture
         if picture.dtype != np.uint8 or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[-1] == 3)):
-            raise DiswmError(f"{self.task}: its picture is {picture.dtype} {picture.shape}. Expected uint8 (height, width, 3). {_MEND}")
+            mode = "" if self._eye else ", as render_mode='rgb_array' gives it: make it with that, or mend its render()"
+            raise DiswmError(f"{self.task}: its {what} gave {_named(given)}. Expected an (H, W, 3) uint8 array{mode}. {_MEND}")
         whole = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
         return np.array(whole.resize((self.image_size, self.image_size), Image.Resampling.BICUBIC))
 
@@ -113,6 +116,13 @@ class GymScene:
 
     def _when(self) -> str:
         return f", {self._steps} steps after reset(seed={self._seed})"
+
+
+def _named(given: Any) -> str:
+    """What came in the place of a picture: None, ``a list``, ``an array of float64, (64, 64, 3)``."""
+    if isinstance(given, np.ndarray):
+        return f"an array of {given.dtype}, {given.shape}"
+    return "None" if given is None else f"a {type(given).__name__}"
 
 
 def _parts(seen: Any) -> Iterator[Array]:

@@ -1,33 +1,67 @@
-"""What is held out of training for the evaluation: the other one of train and test sets, another texture."""
+"""What is held out of training for the evaluation: of train and test sets the one that no phase trains on, another texture."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
-from diswm.contract import DiswmError
 from diswm.envs import patterns
-from diswm.envs.factors import BASE_COLOURS, SPLITS, ColourConfig
-from diswm.envs.specs import cut, distracted, kind_of, parts, split_phases
+from diswm.envs.factors import BASE_COLOURS, SPLITS, BackgroundConfig, ColourConfig, Layer, TextureConfig
+from diswm.envs.specs import cut, distracted, kind_of, split_phases
 
 
-def held_out_layers(distractions: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
-    """The distractions with the other sets in the place of train and test sets, and of named textures, those of the phases too.
+def held_out_layers(texts: Sequence[str], met: Collection[Layer], bare: bool = False) -> tuple[str, ...]:
+    """The distractions ``texts`` that hold at the end of training (`lasting`), each cut to the set that no phase trains on.
 
-    With phases the distractions are those of the last. Raises DiswmError where textures of both sets are named: then none is held out.
+    ``met`` are those of all phases. What leaves no set unseen stays as it is, or goes where the world is otherwise ``bare``. Of textures
+    that a phase names another one is shown even where none holds at the end.
     """
-    texts = [*distractions, *(text for item in phases for _, _, found in split_phases(item) for text in found)]
-    named = {value for kind, value, _ in (parts(text) for text in texts if text != "none") if kind == "texture" and value not in SPLITS}
-    held = [_swapped(text) for text in lasting(distractions, phases)]
-    if not named:
-        return tuple(held)
-    sets = patterns.TABLE_SETS if named <= {*patterns.TABLES} else patterns.FLOOR_SETS
-    if named & {*sets["test"]} and named & {*sets["train"]}:
-        raise DiswmError(f"The agent trains on the textures {', '.join(sorted(named))}, of both sets: none stay unseen. Leave some out.")
-    split = "train" if named & {*sets["test"]} else "test"
-    texture = sets[split][0] if len(sets[split]) == 1 else split
-    return (*(text for text in held if kind_of(text) != "texture"), f"texture:{texture}")
+    found = [other or ("" if bare else text) for text, other in _others(texts, met).items()]
+    if any(isinstance(layer, TextureConfig) and layer.name for layer in met) and "texture" not in {kind_of(text) for text in texts}:
+        found += _others(["texture:all"], met).values()
+    return tuple(text for text in found if text)
+
+
+def without_other(texts: Sequence[str], met: Collection[Layer]) -> list[str]:
+    """Those of ``texts`` (as above) that are cut to a set, or are one texture, and have no other that is unseen."""
+    layers = {text: _layer(text) for text, other in _others(texts, met).items() if not other}
+    return [text for text, layer in layers.items() if layer.split != "all" or (isinstance(layer, TextureConfig) and layer.name)]
+
+
+def _others(texts: Iterable[str], met: Collection[Layer]) -> dict[str, str]:
+    """Of each distraction the same with a set, or a texture, of which no phase shows any part; empty where there is none."""
+    shown = set().union(*(_shown(layer) for layer in met))
+    return {text: next((one for one in _choices(text, met) if (new := _shown(_layer(one))) and not new & shown), "") for text in texts}
+
+
+def _layer(text: str) -> Layer:
+    return distracted(ColourConfig(), [text])[1][0]
+
+
+def _choices(text: str, met: Collection[Layer]) -> list[str]:
+    if kind_of(text) != "texture":
+        return [_swapped(text)]
+    names = {layer.name for layer in met if isinstance(layer, TextureConfig) and layer.name}
+    sets = patterns.TABLE_SETS if names and names <= {*patterns.TABLES} else patterns.FLOOR_SETS
+    return [f"texture:{sets[split][0] if len(sets[split]) == 1 else split}" for split in ("test", "train")]
+
+
+def _shown(layer: Layer) -> set[tuple[str, str]]:
+    """What a distraction shows, as far as sets part it: textures, or halves of a range or of clips. Strengths and numbers of clips are not
+    compared: halves of the same kind count as the same in part."""
+    if isinstance(layer, TextureConfig):
+        names = (layer.name,) if layer.name else (*patterns.FLOOR_SETS[layer.split], *patterns.TABLE_SETS[layer.split])
+        return {("texture", name) for name in names}
+    if isinstance(layer, BackgroundConfig):
+        drawn = layer.source if layer.source in ("noise", "plain") else "shapes"
+        source = str(Path(layer.folder).expanduser().resolve()) if layer.folder else drawn
+    elif layer.scale and any(factor.parts_at is not None and factor.low < factor.high for factor in layer.factors()):
+        source = layer.kind
+    else:  # as of a camera that only rolls: train and test are the same
+        return set()
+    return {(source, half) for half in SPLITS[1:] if layer.split in ("all", half)}
 
 
 def lasting(distractions: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
@@ -55,7 +89,11 @@ def share(first: str, second: str) -> bool:
 
 
 def _halves(colours: str) -> set[str]:
-    """Of all colours set 1 lies in the half of little green, set 2 in that of much; boxes around own colours are not compared to them."""
+    """Of all colours set 1 lies in the half of little green, set 2 in that of much.
+
+    Boxes around own colours are compared to none of these, nor to the bare scene in their middle: where they lie depends on the task's
+    materials, which only its simulator knows.
+    """
     if colours in BASE_COLOURS:
         return {"any_train" if colours == "set1" else "any_test"}
     return {f"{colours}_train", f"{colours}_test"} if colours in ("own", "any") else {colours}

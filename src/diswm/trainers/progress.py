@@ -35,7 +35,8 @@ def _close(stream: TextIO) -> None:
     os.close(null)
 
 
-console = _Console(highlight=False, soft_wrap=True, markup=False)  # brackets in the name of a folder are no markup
+console = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""Brackets in the name of a folder are no markup, and `:train:` in a distraction is no picture of one."""
 
 
 class Bar:
