@@ -350,7 +350,7 @@ def test_videos_that_cannot_be_used(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "No episodes in empty" in refused(*pretrain, "--videos", "empty")
     (tmp_path / "file").write_text("")
-    assert "file: is not a folder, and no .tar, .tar.gz or .tar.xz archive. Expected films" in refused(*pretrain, "--videos", "file")
+    assert "file: is not a folder, and no .tar, .tar.gz or .tar.xz archive. Expected video files" in refused(*pretrain, "--videos", "file")
     save_episode(tmp_path / "short", noise(4))
     assert "the longest of 1 has 4 rows, the window 5" in refused(*pretrain, "--videos", "short")
     save_episode(tmp_path / "large", noise(9, 32))
