@@ -21,10 +21,11 @@ import diswm
 from diswm import api
 from diswm.agents import Dreamer
 from diswm.arguments import ExploreArgs
-from diswm.cli import VERBS, main
+from diswm.cli import main
 from diswm.config import CollectRun, PretrainRun, TrainRun, flat
 from diswm.data.episodes import save_episode
 from diswm.parsing import parse
+from diswm.verbs import VERBS
 
 Refused = Callable[..., str]
 TOY = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.TRAIN.items())]
