@@ -65,7 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"contract", "data", "verbs"},
     "parsing": {"contract"},
     "settings": PARTS | {"config", "ablations", "presets", "parsing"},
-    "bench": PARTS | {"config"},
+    "limit": set(),
+    "bench": PARTS | {"config", "limit"},
     "__main__": {"cli"},
 }
 ONLY_LAZILY = {"doctor": {"envs"}}
