@@ -21,10 +21,11 @@ import diswm
 from diswm import api
 from diswm.agents import Dreamer
 from diswm.arguments import ExploreArgs
-from diswm.cli import VERBS, main
+from diswm.cli import main
 from diswm.config import CollectRun, PretrainRun, TrainRun, flat
 from diswm.data.episodes import save_episode
 from diswm.parsing import parse
+from diswm.verbs import VERBS
 
 Refused = Callable[..., str]
 TOY = ["--preset=paper", *(f"--{name.replace('_', '-')}={value}" for name, value in small.TRAIN.items())]
@@ -350,7 +351,7 @@ def test_videos_that_cannot_be_used(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "No episodes in empty" in refused(*pretrain, "--videos", "empty")
     (tmp_path / "file").write_text("")
-    assert "file: is not a folder, and no .tar, .tar.gz or .tar.xz archive. Expected films" in refused(*pretrain, "--videos", "file")
+    assert "file: is not a folder, and no .tar, .tar.gz or .tar.xz archive. Expected video files" in refused(*pretrain, "--videos", "file")
     save_episode(tmp_path / "short", noise(4))
     assert "the longest of 1 has 4 rows, the window 5" in refused(*pretrain, "--videos", "short")
     save_episode(tmp_path / "large", noise(9, 32))

@@ -86,6 +86,20 @@ def test_what_is_gone_is_said(copied: Path, capsys: pytest.CaptureFixture[str]) 
     assert not (copied / "media" / CLIPS).exists()
 
 
+def test_a_teacher_beside_the_run_is_taken_where_it_is_the_one(copied: Path, teacher: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All was moved together, or another of the same name has come there."""
+    path, made = copied / "config.json", copied / "media" / CLIPS
+    head = read_config(copied)
+    shutil.copytree(teacher, copied.parent / "t")
+    moved = head | {"config": head["config"] | {"teacher": "/nowhere/t"}}
+    for known, taken in ((head["teacher"], True), ("another", False)):
+        made.unlink()
+        path.write_text(json.dumps(moved | {"teacher": known}))
+        api.traverse(copied, device="cpu")
+        assert made.exists() == taken
+        assert ("t: is not the video model that taught" in capsys.readouterr().out) != taken
+
+
 def test_clips_are_cut_from_whole_files_and_take_every_second_row(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "videos", {}) as writer:
         for file, rows in enumerate((5, 6, 30)):  # each frame tells its file and its row

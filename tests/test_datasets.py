@@ -152,7 +152,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["data", "convrt"], "no verb 'data convrt'. Did you mean data convert"),
         (["data", "info"], "`diswm data info` needs a file or folder of videos"),
         (["data", "convert", "--out", "o"], "needs files or folders of videos first"),
-        (["data", "convert", "nowhere", "--out", "o"], "nowhere: there is no such file or folder"),
+        (["data", "convert", "nowhere", "--out", "o"], "nowhere: there is no such file or folder. Expected video files"),
         (["data", "info", "nowhere"], "nowhere: there is no such file or folder. Expected video files"),
         (["data", "convert", "nowhere"], "--out"),
         (["data", "convert", "nowhere", "--out", "o", "--fit", "crp"], "Did you mean crop"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diswm.cli import VERBS
+from diswm.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "results").glob("*.md")])

@@ -89,7 +89,7 @@ def test_the_command_is_declared(installed: importlib.metadata.PackageMetadata, 
 
 
 def test_every_verb_is_a_function() -> None:
-    from diswm.cli import VERBS
+    from diswm.verbs import VERBS
 
     functions = {"report": "write_report", "demo": "run_demo", "doctor": "diagnose", "data": "data_info", "bench": "run_bench"}
     functions |= {"factors": "draw_factors", "metrics": "score"}

@@ -92,7 +92,8 @@ class ReportArgs:
     """Folders of runs of `diswm train` or `diswm pretrain`, or folders that hold such. Several are grouped by what differs in their
     settings."""
     out: Path | None = None
-    """An .html file or a folder; unless given the run's own folder, or the one that holds all that was named."""
+    """An .html file or a folder; unless given the run's own folder, or the one that holds all that was named, where a page about other
+    runs is not written over."""
     title: str | None = None
     """Heading of the page."""
     baseline: str | None = None

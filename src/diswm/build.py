@@ -65,13 +65,18 @@ def networks(folder: Path) -> dict[str, Any]:
 def _whole(folder: Path) -> dict[str, Any]:
     """The networks of a run that has a whole world model. DiswmError where a part of it is missing."""
     found = networks(folder)
-    there = {name.partition(".")[0] for name in found.get("world", {})}
-    if missing := [part for part in _VIDEO_PARTS if part not in there]:
+    if missing := _missing(found):
         raise DiswmError(
             f"{folder}: its weights have no {' and no '.join(missing)}, so that nothing can be drawn or predicted. An encoder alone can be "
             "scored (`diswm metrics`); for all else take a whole run."
         )
     return found
+
+
+def _missing(found: dict[str, Any]) -> list[str]:
+    """The parts of a video model that these weights have not."""
+    there = {name.partition(".")[0] for name in found.get("world", {})}
+    return [part for part in _VIDEO_PARTS if part not in there]
 
 
 def checkpoint(folder: Path) -> Path:
@@ -171,6 +176,16 @@ def check_same_teacher(config: TrainRun, found: str) -> None:
             f"{config.teacher}: its weights are not those that taught {config.out} so far ({found}, not {before}). "
             "Put the old teacher back, or choose another folder with --out."
         )
+
+
+def check_taught(folder: Path, by: Path) -> None:
+    """DiswmError where the video model in ``by`` is not the one that taught the run in ``folder``: another may lie there by now.
+
+    Of an encoder that was kept alone that is not known, nor of runs that have no fingerprint of their teacher.
+    """
+    known = read_config(folder).get("teacher")
+    if known and not _missing(networks(by)) and fingerprint(load_video_model(by)) != known:
+        raise DiswmError(f"{by}: is not the video model that taught {folder}. Put that one there.")
 
 
 def check_same_clips(config: TrainRun, found: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diswm.build import last_state, load_encoder
+from diswm.build import check_taught, last_state, load_encoder
 from diswm.contract import Array, DiswmError
 from diswm.data.convert import video_folder
 from diswm.data.episodes import list_episodes, load_episode
@@ -128,10 +128,11 @@ def clips(folder: Path, head: dict[str, Any], encoder: torch.nn.Module, replay: 
     """Codes of clips of the teacher's videos and of as many of the run's own replay, by the teacher and by the student.
 
     teacher (2N, T, D), student (2N, T, E) code means of T frames a clip, online (2N,) bool; rows, from a clip's first frame to its last.
-    DiswmError where teacher, videos or replay are gone.
+    DiswmError where teacher, videos or replay are gone, and where another teacher is in the place of the run's.
     """
     rng = generator(head["config"]["seed"], "media")
     whose = beside(folder, local(str(head["config"]["teacher"])))
+    check_taught(folder, whose)
     learned = head["config"].get("train", {}), read_config(whose)["config"].get("pretrain", {})
     span = min(SPAN, *(found.get("length", SPAN) for found in learned))  # each found windows as long to learn from
     old = clips_of(_videos(whose) if videos is None else [videos], whose.parent / "cache", COUNT, span, rng)

@@ -10,6 +10,7 @@ import pytest
 from diswm.contract import DiswmError
 from diswm.data import disk, videos
 from diswm.data.episodes import save_episode
+from diswm.data.frames import DiskFrames
 from diswm.data.manifest import VideoWriter
 from diswm.data.videos import Videos
 
@@ -66,7 +67,7 @@ def test_the_cache_equals_memory_bit_for_bit_also_when_taken_up_again(tmp_path, 
     monkeypatch.setattr(videos, "_read", None)  # a second decoding would fail
     again = Videos(tmp_path / "v", length=4, cache=tmp_path / "cache", ram_bytes=10)
     for other in (built, again):
-        assert isinstance(other._frames, videos.DiskFrames)
+        assert isinstance(other._frames, DiskFrames)
         assert (other.hash, other.rows, other.factors, other.image_shape) == (ram.hash, ram.rows, ram.factors, ram.image_shape)
         for seed in range(5):
             same(other.sample(np.random.default_rng(seed), 7, factors=True), ram.sample(np.random.default_rng(seed), 7, factors=True))

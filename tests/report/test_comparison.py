@@ -229,6 +229,30 @@ def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         write_report(tmp_path / "s", out=tmp_path / "file" / "page.html")
 
 
+def test_a_page_about_other_runs_is_not_written_over(tmp_path: Path) -> None:
+    """A demo has the page of its agent beside it, where the page of agent and teacher would go; so would those of two pairs of runs."""
+    demo = tmp_path / "demo"
+    agent, teacher = fake_run(demo).rename(demo / "agent"), demo / "teacher"
+    page = write_report(agent, out=demo)
+    before = page.read_bytes(), (demo / "summary.json").read_bytes()
+    with pytest.raises(DiswmError, match=f"is a page about something else.*--out {demo / 'comparison.html'}.*--out {page}"):
+        write_report([agent, teacher])
+    assert (page.read_bytes(), (demo / "summary.json").read_bytes()) == before
+    assert write_report(agent, out=demo) == page, "a demo writes its own anew"
+    assert write_report([agent, teacher], out=page) == page, "one that is named is written over"
+    assert write_report([teacher, agent], title="Both") == page, "and is then about these"
+    moved = demo.rename(tmp_path / "moved")
+    assert write_report([moved / "agent", moved / "teacher"]) == moved / "report.html", "all may move together"
+
+
+def test_an_older_page_is_about_its_folder(tmp_path: Path) -> None:
+    runs = [fake_trial(tmp_path / str(seed), 1, seed=seed) for seed in (0, 1)]
+    (tmp_path / "report.html").write_text("by an older version")
+    with pytest.raises(DiswmError, match="about something else"):
+        write_report(runs)
+    assert "DisWM" in write_report(tmp_path).read_text()
+
+
 def test_the_success_of_episodes_is_told(tmp_path: Path) -> None:
     """One of two episodes, and both: 50% and 100%, 75% on the mean."""
     for seed, won in ((0, [True, False]), (1, [True, True])):

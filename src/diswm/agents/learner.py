@@ -58,7 +58,7 @@ class LearnerConfig:
     disentangle: DisentangleKind = "beta_vae"
     """Kind of the constraint on the code, the term `beta`; its scale is `weights.beta`."""
     disentangle_strength: float | None = None
-    """What the kind adds to the KL: gamma, beta - 1 or lambda of its paper. None: the kind's own (5, 2, 30, 1, 1 by kind)."""
+    """What the kind adds to the KL: gamma, beta - 1 or lambda of its paper. None: the kind's own, which config.json then has."""
     capacity: float = 25.0
     """Nats that the code comes to hold (`annealed_capacity`)."""
     capacity_over: int = 50_000

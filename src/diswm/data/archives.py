@@ -37,6 +37,11 @@ HEADER_ERROR, READ_ERROR = tarfile.HeaderError, tarfile.ReadError
 _CHUNK = 1 << 16
 _UNPACKED = "unpacked-"
 _KINDS = ".tar, .tar.gz or .tar.xz"
+EXPECTED = (
+    "Expected video files (mp4, avi, mov, mkv, webm, mpg), folders of frames (png, jpg), HDF5, a LeRobot v3 or Minari data set, "
+    f"or .npz episodes, also as an archive ({_KINDS})."
+)
+"""What a source of videos may be."""
 _ADVICE = "Free some space, put the runs (and the cache beside them) on another disk, or unpack the archive elsewhere and name its folder."
 # What tarfile raises on damaged bytes; RecursionError where headers of headers follow each other.
 _UNREADABLE = (tarfile.TarError, ValueError, OverflowError, KeyError, IndexError, RecursionError)
@@ -221,9 +226,7 @@ class _Stream:
             tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
         except (tarfile.HeaderError, ValueError) as error:
             self._file.close()
-            raise DiswmError(
-                f"{self.path}: is not a folder, and no {_KINDS} archive. Expected films, frames, HDF5, LeRobot, Minari or .npz episodes."
-            ) from error
+            raise DiswmError(f"{self.path}: is not a folder, and no {_KINDS} archive. {EXPECTED}") from error
 
     @property
     def done(self) -> int:

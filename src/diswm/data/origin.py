@@ -18,7 +18,7 @@ from typing import NamedTuple
 from diswm.contract import DiswmError, some
 from diswm.data.disk import write_atomically
 from diswm.data.manifest import file_hash, read_manifest
-from diswm.data.readers import inputs
+from diswm.data.readers import check_exists, inputs
 
 STAMPS = ".sources.json"
 SHOWN = 5
@@ -57,8 +57,7 @@ def look(sources: Sequence[Path], folder: Path, on_hash: Hashing | None = None) 
     """Hash the ``sources``, but for those that are unchanged since ``folder`` was made of them. DiswmError for what is not there."""
     files: dict[str, list[Path]] = {}
     for source, prefix in zip(sources, prefixes(sources), strict=True):
-        if not source.exists():
-            raise DiswmError(f"{source}: there is no such file or folder. Expected videos.")
+        check_exists(source)
         files |= {prefix + name: paths for name, paths in inputs(source).items()}
     stamps = {name: _stamp(paths) for name, paths in files.items()}
     before, known = _stamps(folder), made_of(folder)

@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,10 @@ from diswm.data.cameras import remarks
 from diswm.data.convert import Watch, video_folder
 from diswm.data.disk import make_folder, require_free, size, write_atomically, write_error
 from diswm.data.episodes import Headers, content_hash, list_episodes, load_episode, peek_episode, save_episode
+from diswm.data.frames import DiskFrames, FrameStore, RamFrames
 from diswm.data.manifest import VideoWriter, check_hash, expected_hashes, read_manifest, remedy, skipped_clips
 from diswm.data.origin import Hashing
-from diswm.data.records import Records, draw_windows
+from diswm.data.records import draw_windows
 
 __all__ = ["VideoWriter", "Videos"]
 
@@ -43,43 +44,6 @@ class Source(NamedTuple):
     path: Path
     sha256: str | None
     remedy: str
-
-
-class FrameStore(Protocol):
-    """Where decoded frames lie, one after the other."""
-
-    def write(self, start: int, image: Array) -> None: ...
-
-    def windows(self, starts: Array, length: int) -> Array: ...
-
-
-class RamFrames:
-    """Frames in one contiguous array."""
-
-    def __init__(self, rows: int, image_shape: tuple[int, ...]) -> None:
-        self._frames = np.empty((rows, *image_shape), np.uint8)
-
-    def write(self, start: int, image: Array) -> None:
-        self._frames[start : start + len(image)] = image
-
-    def windows(self, starts: Array, length: int) -> Array:
-        out = np.empty((len(starts), length, *self._frames.shape[1:]), np.uint8)
-        for index, start in enumerate(starts):
-            out[index] = self._frames[start : start + length]
-        return out
-
-
-class DiskFrames:
-    """Frames in one flat file."""
-
-    def __init__(self, path: Path, image_shape: tuple[int, ...]) -> None:
-        self.records = Records(path, image_shape)
-
-    def write(self, start: int, image: Array) -> None:
-        self.records.write(start, image)
-
-    def windows(self, starts: Array, length: int) -> Array:
-        return self.records.read(starts, length)[1]
 
 
 class Videos:

@@ -16,21 +16,22 @@ from diswm.report.words import esc
 AREA = "area under the curve"
 
 
-def write(study: Study, page: Path, title: str | None, named: list[str]) -> None:
-    """The page of a study, its summary and the folder of figures and tables beside it. `named` are the words that lead to it."""
+def write(study: Study, page: Path, title: str | None, named: list[str], about: str) -> None:
+    """The page of a study, its summary and the folder of figures and tables beside it. `named` are the words that lead to it, `about` is
+    its `shell.subject`."""
     name = title or _title(study)
     folder = shell.beside(page)
     folder.mkdir(parents=True, exist_ok=True)
     parts = _parts(Writer(study, folder, publish))
     problems = [*study.problems, *(f"{run.path}: {p}" for run in [*(t.run for t in study.trials), *study.teachers] for p in run.problems)]
     again = shlex.join(["diswm", "report", *named])
-    about = (
+    origin = (
         f"Made by diswm from {words.plural(len(study.trials) + len(study.teachers), 'run')}; again with <code>{esc(again)}</code>. Every "
         f"figure as PNG and all numbers as CSV in <code>{esc(folder.name)}/</code>, the summary in "
         f"<code>{esc(shell.summary_file(page).relative_to(page.parent))}</code>, both beside this page."
     )
-    body = f"{_header(study, title)}{shell.sections(parts)}{shell.footer(problems, about)}"
-    shell.write(page, shell.document(f"{name} · DisWM report", body), tally.summary(study, name))
+    body = f"{_header(study, title)}{shell.sections(parts)}{shell.footer(problems, origin)}"
+    shell.write(page, shell.document(f"{name} · DisWM report", body, about), tally.summary(study, name))
 
 
 def _parts(writer: Writer) -> list[tuple[str, str, str, str]]:

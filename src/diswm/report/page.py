@@ -31,8 +31,8 @@ def write_report(
     """Write the page of a run or, for several (run folders, folders of runs), one that compares them; return the page's path.
 
     `out` is the page (a .html file) or the folder that gets a report.html; unless given the run's folder, or the one that holds all that
-    was named. summary.json goes beside it, and figures (PNG) and numbers (CSV) into figures/; all of a page of another name into
-    <name>_files/.
+    was named; there a page about other runs is not written over. summary.json goes beside it, and figures (PNG) and numbers (CSV) into
+    figures/; all of a page of another name into <name>_files/.
 
     Of several runs, `baseline` is the group that others are compared with, the first one unless given. Of one run, `teacher` and `videos`
     default to what its config names; `totals` may replace `seconds` and `peak_rss_bytes` by those of all stages and may bring `stages`, a
@@ -46,13 +46,14 @@ def write_report(
     if len(found) == 1:
         if baseline is not None:
             raise DiswmError(f"{found[0].path} is one run, and a baseline is for several: name more runs, or leave --baseline out")
-        return _write_one(found[0], teacher, videos, shell.target(found[0].path, out), totals, title)
+        return _write_one(found[0], teacher, videos, shell.target(found[0].path, out, [found[0].path]), totals, title)
     folder = paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.absolute() for path in paths]))
-    page = shell.target(folder, out)
+    page = shell.target(folder, out, paths)
     study = make_study(found, problems, baseline)
     options = {"--baseline": baseline, "--out": out, "--title": title}
+    named = [*map(str, paths), *(str(part) for pair in options.items() if pair[1] for part in pair)]
     try:
-        comparison.write(study, page, title, [*map(str, paths), *(str(part) for pair in options.items() if pair[1] for part in pair)])
+        comparison.write(study, page, title, named, shell.subject(page, paths))
     except OSError as error:
         raise shell.unwritable(page, error) from error
     return page
@@ -67,7 +68,7 @@ def _write_one(run: Run, teacher: Path | None, videos: Path | None, page: Path, 
         stages = list((totals or {}).get("stages") or [])
         body = _body(run, taught, no_teacher, folders, no_videos, summary, stages, page)
         name = title or f"{summary['task']} · {summary['method']} · DisWM report"
-        shell.write(page, shell.document(name, f"{_header(run, summary, title)}{body}"), summary)
+        shell.write(page, shell.document(name, f"{_header(run, summary, title)}{body}", shell.subject(page, [run.path])), summary)
     except OSError as error:
         raise shell.unwritable(page, error) from error
     return page

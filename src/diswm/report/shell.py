@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ from diswm.report.words import esc
 
 Card = tuple[str, str, str, str]
 """(class, label, the number, what stands below it)."""
+_MARK = '<meta name="diswm-subject" content="{}">'
+_HEAD = 1_000
+"""Bytes of a page in which its mark stands."""
 
 
-def document(title: str, body: str) -> str:
-    """The whole file; `title` is plain text, `body` is HTML."""
+def document(title: str, body: str, about: str) -> str:
+    """The whole file; `title` is plain text, `body` is HTML, `about` is its `subject`."""
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK.format(about)}'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{esc(title)}</title><style>{CSS}</style></head><body>{body}</body></html>\n'
     )
 
@@ -51,10 +58,36 @@ def footer(problems: Iterable[str], about: str) -> str:
     return f"<footer>{told}<p>{about}</p></footer>"
 
 
-def target(folder: Path, out: Path | None) -> Path:
-    """The page's path: `out` is a .html file or a folder, `folder` is where it goes otherwise."""
-    out = folder if out is None else Path(out)
-    return out if out.suffix.lower() in (".html", ".htm") else out / "report.html"
+def target(folder: Path, out: Path | None, runs: Sequence[Path]) -> Path:
+    """The page's path: `out` is a .html file or a folder, `folder` is where it goes otherwise.
+
+    DiswmError where nobody named the place and a page that is not about these `runs` lies there.
+    """
+    place = folder if out is None else Path(out)
+    page = place if place.suffix.lower() in (".html", ".htm") else place / "report.html"
+    if out is None and page.is_file() and _subject_of(page) != subject(page, runs):
+        raise DiswmError(
+            f"{page}: is a page about something else. Choose another name with --out, such as --out {folder / 'comparison.html'}, "
+            f"or write over it with --out {page}."
+        )
+    return page
+
+
+def subject(page: Path, runs: Iterable[Path]) -> str:
+    """What a page is about, for its mark: changes with the runs, as they lie from the page, so that all may move together."""
+    ways = sorted({os.path.relpath(run.resolve(), page.parent.resolve()) for run in runs})
+    return hashlib.sha256(json.dumps(ways).encode()).hexdigest()[:16]
+
+
+def _subject_of(page: Path) -> str:
+    """The mark of a page; one without any, as older versions wrote them, is about the folder that it lies in."""
+    try:
+        with page.open("rb") as file:
+            head = file.read(_HEAD).decode("ascii", "replace")
+    except OSError as error:
+        raise unwritable(page, error) from error
+    found = re.search(_MARK.format("(\\w+)"), head)
+    return found[1] if found else subject(page, [page.parent])
 
 
 def beside(page: Path) -> Path:

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from diswm.contract import DiswmError
-from diswm.data.archives import Progress, data_folder
+from diswm.data.archives import EXPECTED, Progress, data_folder
 from diswm.data.episodes import peek_episode
 from diswm.data.manifest import MANIFEST
 from diswm.data.readers import hdf5, lerobot, minari, movies, stills
@@ -21,10 +21,6 @@ from diswm.data.readers.stored import stored
 
 __all__ = ["Clip", "Head", "Source", "check_exists", "inputs", "is_foreign", "open_source"]
 
-_EXPECTED = (
-    "Expected video files (mp4, avi, mov, mkv, webm, mpg), folders of frames (png, jpg), HDF5, a LeRobot v3 or Minari data set, "
-    "or .npz episodes, also as an archive (.tar, .tar.gz, .tar.xz)."
-)
 _PEEKED = 20  # of many arrays, those that are looked into
 _SUFFIXES = (*movies.SUFFIXES, *stills.SUFFIXES, *hdf5.SUFFIXES)
 
@@ -54,7 +50,7 @@ def _are_episodes(files: list[Path]) -> bool:
 def check_exists(path: Path) -> None:
     """DiswmError where there is nothing, with what may be there."""
     if not path.exists():
-        raise DiswmError(f"{path}: there is no such file or folder. {_EXPECTED}")
+        raise DiswmError(f"{path}: there is no such file or folder. {EXPECTED}")
 
 
 def open_source(path: Path, cache: Path | None = None, on_unpack: Progress | None = None) -> Source:
@@ -62,7 +58,7 @@ def open_source(path: Path, cache: Path | None = None, on_unpack: Progress | Non
     check_exists(path)
     if not is_foreign(path):
         if path.is_dir() and not any(file.suffix == ".npz" for file in walk(path)):
-            raise DiswmError(f"{path}: holds no videos. {_EXPECTED}")
+            raise DiswmError(f"{path}: holds no videos. {EXPECTED}")
         source = stored(data_folder(path, cache, on_unpack))
         films = [file for file in walk(path) if path.is_dir() and file.suffix.lower() in (*movies.SUFFIXES, *hdf5.SUFFIXES)]
         if films:
