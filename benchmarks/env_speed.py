@@ -36,7 +36,7 @@ from diswm.trainers.rollout import action_size
 TASKS = ["walker_walk", "cheetah_run", "reacher_easy", "finger_spin", "cartpole_swingup", "humanoid_walk"]
 KINDS = ["suite", "gl", "warp"]
 SEED = 3
-PICTURES = 20
+PICTURES, STARTS = 20, 5
 
 
 class Suite:
@@ -106,11 +106,13 @@ class Actor:
         return Suite(task, repeat) if kind == "suite" else Ours(task, kind, repeat, colours)
 
     def __call__(self, steps: int) -> tuple[str, Array] | str:
-        """With 0 steps the renderer's name and pictures (PICTURES + 1, 64, 64, 3)."""
+        """With 0 steps the renderer's name and pictures (PICTURES, 64, 64, 3) of some episodes."""
         env = self._env if steps or isinstance(self._env, Suite) else self._make("none")
         actions = np.random.default_rng(SEED).uniform(-1, 1, (steps or PICTURES, env.act_dim)).astype(np.float32)
-        images = [env.reset(seed=SEED)]
-        for action in actions:
+        images = []
+        for number, action in enumerate(actions):
+            if number % (steps or PICTURES // STARTS) == 0:
+                env.reset(seed=SEED + number)
             image = env.step(action)
             images += [] if steps else [image]
         return "done" if steps else (env.renderer, np.stack(images))

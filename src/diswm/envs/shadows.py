@@ -38,9 +38,10 @@ class Shadows:
         places = np.concatenate([data.geom_xpos[self._geoms], data.site_xpos[self._sites]])
         away = places - data.light_xpos[self._lights, None]  # (lights, geoms and sites, 3)
         along = (away * data.light_xdir[self._lights, None]).sum(2)
-        far = np.linalg.norm(away, axis=2)
-        angles = np.arccos(np.clip(along / np.maximum(far, 1e-9), -1.0, 1.0)) + np.arcsin(
-            np.clip(self._reach / np.maximum(far, 1e-9), 0.0, 1.0)
-        )
-        needed = float((angles.max(1) / self._cutoffs).max())
-        self._context.shadowScale = min(self._own, 2.0 ** (np.ceil(_STEPS * np.log2(needed)) / _STEPS))
+        far = np.maximum(np.linalg.norm(away, axis=2), 1e-9)
+        middles, halves = np.arccos(np.clip(along / far, -1.0, 1.0)), np.arcsin(np.minimum(self._reach / far, 1.0))
+        # MuJoCo's map is square: what is out of its corners casts no shadow there either.
+        seen = middles - halves < np.arctan(np.sqrt(2.0) * np.tan(self._own * self._cutoffs))[:, None]
+        needed = float((np.where(seen, middles + halves, 0.0).max(1) / self._cutoffs).max())
+        if needed > 0.0:
+            self._context.shadowScale = min(self._own, 2.0 ** (np.ceil(_STEPS * np.log2(needed)) / _STEPS))

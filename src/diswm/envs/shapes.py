@@ -15,8 +15,7 @@ from diswm.contract import Array
 
 SIDE = 2
 """Rings of a straight side; MuJoCo has 16."""
-HALVED = 0.75, 0.4
-"""Rings of a ball up to so wide, of its radius, have half and a quarter of the corners."""
+_HALF, _QUARTER = 0.7, 0.3  # rings of a ball up to so wide, of its radius, have half and a quarter of the corners
 _SPHERE, _TOP, _BOTTOM, _CYLINDER, _OPEN = range(5)
 LISTS = 8
 """Lists of shapes that MuJoCo has; where a version has another number, all stay as they are."""
@@ -31,9 +30,9 @@ class Mesh(NamedTuple):
     places: Array | None = None
 
 
-def redraw(base: int, slices: int, cap: int, halved: tuple[float, float]) -> None:
-    """Replace the lists of round shapes from ``base`` on. ``halved``: see `HALVED`."""
-    turned, few = _ball(slices, cap, halved)
+def redraw(base: int, slices: int, cap: int) -> None:
+    """Replace the lists of round shapes from ``base`` on; see `ball`."""
+    turned, few = _ball(slices, cap)
     top, bottom, up = turned[cap:], turned[: cap + 1], np.array([0.0, 1.0])
     shapes: dict[int, list[Mesh]] = {
         _SPHERE: [lathe(np.hstack([turned, turned]), few)],
@@ -43,7 +42,7 @@ def redraw(base: int, slices: int, cap: int, halved: tuple[float, float]) -> Non
         _OPEN: [_side(slices, SIDE)],
     }
     for number, meshes in shapes.items():
-        compiled(base + number, meshes)
+        compiled(base + number, meshes, closed=True)
 
 
 def ball(slices: int, cap: int) -> Mesh:
@@ -72,7 +71,7 @@ def _side(slices: int, rings: int) -> Mesh:
     return lathe(np.stack([np.ones_like(side), side, np.ones_like(side), 0.0 * side], 1), [slices] * len(side))
 
 
-def _ball(slices: int, cap: int, halved: tuple[float, float] = HALVED) -> tuple[Array, list[int]]:
+def _ball(slices: int, cap: int) -> tuple[Array, list[int]]:
     """The profile of a unit ball (2 cap + 1, 2), from below, and how many corners each of its rings has."""
     angles = np.linspace(-np.pi / 2, np.pi / 2, 2 * cap + 1)
     profile = np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -80,7 +79,7 @@ def _ball(slices: int, cap: int, halved: tuple[float, float] = HALVED) -> tuple[
     few = [slices]
     for radius in profile[cap + 1 :, 0]:
         least = few[-1] if few[-1] % 2 else few[-1] // 2  # rings are joined one to one or two to one
-        few.append(max(least, slices // (1 if radius > halved[0] or slices % 4 else 2 if radius > halved[1] else 4)))
+        few.append(max(least, slices // (1 if radius > _HALF or slices % 4 else 2 if radius > _QUARTER else 4)))
     return profile, few[:0:-1] + few
 
 
@@ -114,8 +113,11 @@ def _between(a: int, lower: int, b: int, upper: int) -> Array:
     return np.concatenate([np.stack(three if lower > upper else three[::-1], 1) for three in found])
 
 
-def compiled(number: int, meshes: Sequence[Mesh]) -> None:
-    """Make them the display list of this number. The context must be current."""
+def compiled(number: int, meshes: Sequence[Mesh], closed: bool = False) -> None:
+    """Make them the display list of this number. The context must be current.
+
+    Of what is ``closed`` only the sides that face the light are drawn into the map of shadows, where MuJoCo draws the others too: they
+    lie behind."""
     from OpenGL import GL
 
     kinds = GL.GL_VERTEX_ARRAY, GL.GL_NORMAL_ARRAY, GL.GL_TEXTURE_COORD_ARRAY
@@ -123,6 +125,9 @@ def compiled(number: int, meshes: Sequence[Mesh]) -> None:
     for buffer in (GL.GL_ARRAY_BUFFER, GL.GL_ELEMENT_ARRAY_BUFFER):
         GL.glBindBuffer(buffer, 0)
     GL.glNewList(number, GL.GL_COMPILE)
+    if closed:
+        GL.glPushAttrib(GL.GL_ENABLE_BIT)
+        GL.glEnable(GL.GL_CULL_FACE)
     for mesh in meshes:
         place, normal, order = (np.ascontiguousarray(array, kind) for array, kind in zip(mesh[:3], ("f4", "f4", "u4"), strict=True))
         GL.glVertexPointer(3, GL.GL_FLOAT, 0, place)
@@ -136,4 +141,6 @@ def compiled(number: int, meshes: Sequence[Mesh]) -> None:
         GL.glDrawElements(GL.GL_TRIANGLES, order.size, GL.GL_UNSIGNED_INT, order)
         for kind in on:
             GL.glDisableClientState(kind)
+    if closed:
+        GL.glPopAttrib()
     GL.glEndList()
