@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from diswm.envs import floors
@@ -16,9 +17,14 @@ def test_a_floor_is_divided_as_mujoco_divides_it() -> None:
 
 
 def test_of_a_wide_floor_what_is_near_stays_fine() -> None:
-    kept = floors.thinned(201, 96).tolist()
-    assert set(range(72, 121)) <= set(kept)
+    wide = np.arange(201.0)  # squares of a metre: 16 of them each way
+    kept = floors.thinned(wide, 96).tolist()
+    assert set(range(80, 113)) <= set(kept)
     assert kept[0] == 0
     assert kept[-1] == 200
-    assert len(kept) < 61
-    assert floors.thinned(201, -500).tolist()[-1] == 200, "also where the camera is far off the floor"
+    assert len(kept) < 45
+    assert floors.thinned(wide, -500).tolist()[-1] == 200, "also where the camera is far off the floor"
+
+
+def test_small_squares_stay_fine_for_five_metres() -> None:
+    assert set(range(75, 126)) <= set(floors.thinned(0.2 * np.arange(201), 100).tolist())

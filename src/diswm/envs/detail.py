@@ -19,12 +19,13 @@ from diswm.envs.shadows import Shadows
 from diswm.envs.shapes import Mesh
 from diswm.envs.terrain import Terrain
 
-SAG = 0.004
-"""Pixels by which the corners of a round shape may stand out from its sides: as those of MuJoCo's 28 do at a radius of 0.64."""
+SAG = 0.0035
+"""Pixels by which the corners of a round shape may stand out from its sides: as those of MuJoCo's 28 do at a radius of 0.56."""
 LONG = 10.0
 """Pixels from which on the length of a shape makes that less."""
 _SLICES = (8, 12, 16, 20, 24)
 _MOST = 2000  # display lists kept: shapes whose length changes make new ones
+_SMALL, _HALVED = 128, (0.7, 0.3)  # pixels; what larger pictures need
 _OPAQUE = 0.995  # in MuJoCo
 _ROUND = (2, 3, 4, 5)  # mjGEOM_SPHERE, CAPSULE, ELLIPSOID, CYLINDER
 
@@ -45,7 +46,7 @@ class Detail:
         if (context.rangeBuiltin, context.rangePlane) == (shapes.LISTS, len(planes) + 1):  # else its lists are numbered otherwise
             self._round = not _printed(model)
             if self._round:
-                shapes.redraw(context.baseBuiltin, self._slices, self._stacks // 2)
+                shapes.redraw(context.baseBuiltin, self._slices, self._stacks // 2, shapes.HALVED if size <= _SMALL else _HALVED)
             self._floors = Floors(model, context.basePlane + 1, planes)  # the list before it is that of planes without a model
         self._shadows = Shadows(model, context)
         self._solid = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_HFIELD)

@@ -13,8 +13,9 @@ from diswm.envs.shapes import Mesh, compiled
 
 _MOST = 200  # squares along a floor in MuJoCo
 _WIDE = 50  # a floor with more squares each way is drawn with large ones far away
-_STEP, _FINE = 8, 24
-"""Squares: the fine part of a floor moves by so many, and reaches so far each way."""
+_STEP = 8  # squares by which the fine part of a floor moves
+_FINE, _NEAR = 16, 5.0
+"""Squares, and metres, that the fine part reaches each way, the larger of both: further away a floor is lit evenly."""
 
 
 class Floors:
@@ -37,7 +38,7 @@ class Floors:
             place = (data.cam_xpos[camera] - data.geom_xpos[geom]) @ data.geom_xmat[geom].reshape(3, 3)
             middle = tuple(_STEP * round(float(np.searchsorted(own, at)) / _STEP) for own, at in zip(lines, place[:2], strict=True))
             if self._shown.get(number) != middle:
-                x, y = (own[thinned(len(own), at)] for own, at in zip(lines, middle, strict=True))
+                x, y = (own[thinned(own, at)] for own, at in zip(lines, middle, strict=True))
                 compiled(self._first + number, [_sheet(x, y)])
                 self._shown[number] = middle
 
@@ -53,9 +54,11 @@ def divided(half: float, spacing: float) -> Array:
     return np.concatenate([[-half], inner, [half]])
 
 
-def thinned(count: int, middle: int) -> Array:
-    """Which of ``count`` lines to keep: all within ``_FINE`` of ``middle``, then ever fewer, and both ends."""
-    away = np.concatenate([np.arange(_FINE), _FINE * 2 ** np.arange(12)])
+def thinned(lines: Array, middle: int) -> Array:
+    """Which of the ``lines`` to keep: all that are near the one in the ``middle``, then ever fewer, and both ends."""
+    count, square = len(lines), lines[2] - lines[1]
+    fine = max(_FINE, int(np.ceil(_NEAR / square)))
+    away = np.concatenate([np.arange(fine), fine * 2 ** np.arange(12)])
     kept = np.concatenate([[0, count - 1], middle + away, middle - away])
     found: Array = np.unique(kept[(kept >= 0) & (kept < count)])
     return found

@@ -15,7 +15,8 @@ from diswm.contract import Array
 
 SIDE = 2
 """Rings of a straight side; MuJoCo has 16."""
-_HALF, _QUARTER = 0.7, 0.3  # rings of a ball up to so wide, of its radius, have half and a quarter of the corners
+HALVED = 0.75, 0.4
+"""Rings of a ball up to so wide, of its radius, have half and a quarter of the corners."""
 _SPHERE, _TOP, _BOTTOM, _CYLINDER, _OPEN = range(5)
 LISTS = 8
 """Lists of shapes that MuJoCo has; where a version has another number, all stay as they are."""
@@ -30,9 +31,9 @@ class Mesh(NamedTuple):
     places: Array | None = None
 
 
-def redraw(base: int, slices: int, cap: int) -> None:
+def redraw(base: int, slices: int, cap: int, halved: tuple[float, float] = HALVED) -> None:
     """Replace the lists of round shapes from ``base`` on; see `ball`."""
-    turned, few = _ball(slices, cap)
+    turned, few = _ball(slices, cap, halved)
     top, bottom, up = turned[cap:], turned[: cap + 1], np.array([0.0, 1.0])
     shapes: dict[int, list[Mesh]] = {
         _SPHERE: [lathe(np.hstack([turned, turned]), few)],
@@ -71,7 +72,7 @@ def _side(slices: int, rings: int) -> Mesh:
     return lathe(np.stack([np.ones_like(side), side, np.ones_like(side), 0.0 * side], 1), [slices] * len(side))
 
 
-def _ball(slices: int, cap: int) -> tuple[Array, list[int]]:
+def _ball(slices: int, cap: int, halved: tuple[float, float] = HALVED) -> tuple[Array, list[int]]:
     """The profile of a unit ball (2 cap + 1, 2), from below, and how many corners each of its rings has."""
     angles = np.linspace(-np.pi / 2, np.pi / 2, 2 * cap + 1)
     profile = np.stack([np.cos(angles), np.sin(angles)], 1)
@@ -79,7 +80,7 @@ def _ball(slices: int, cap: int) -> tuple[Array, list[int]]:
     few = [slices]
     for radius in profile[cap + 1 :, 0]:
         least = few[-1] if few[-1] % 2 else few[-1] // 2  # rings are joined one to one or two to one
-        few.append(max(least, slices // (1 if radius > _HALF or slices % 4 else 2 if radius > _QUARTER else 4)))
+        few.append(max(least, slices // (1 if radius > halved[0] or slices % 4 else 2 if radius > halved[1] else 4)))
     return profile, few[:0:-1] + few
 
 
