@@ -6,7 +6,7 @@ actions, one picture after ``--action-repeat`` frames; episodes are played by ea
 kinds take turns, and the median over ``--rounds`` counts: on a busy machine the ratios hold, the frames a second do not. ``difference``
 is that of the pictures to the suite's, of 255, in the same states. Pusher and DrawerWorld are compared in `docs/gallery.md`.
 
-With ``--json`` the last line is one object. The page of results, in about five minutes on a machine that does nothing else:
+With ``--json`` the last line is one object. The page of results, in about ten minutes on a machine that does nothing else:
 ``python benchmarks/env_speed.py --out results/env_speed.md``.
 """
 
@@ -33,7 +33,12 @@ from diswm.contract import Array, DiswmError
 from diswm.trainers.pool import Pool
 from diswm.trainers.rollout import action_size
 
-TASKS = ["walker_walk", "cheetah_run", "reacher_easy", "finger_spin", "cartpole_swingup", "humanoid_walk"]
+TASKS = [
+    *("walker_walk", "cheetah_run", "reacher_easy", "finger_spin", "cartpole_swingup", "humanoid_walk", "acrobot_swingup"),
+    *("ball_in_cup_catch", "dog_walk", "fish_swim", "hopper_hop", "humanoid_CMU_run", "lqr_lqr_2_1", "manipulator_bring_ball"),
+    *("pendulum_swingup", "point_mass_easy", "quadruped_walk", "quadruped_escape", "stacker_stack_4", "swimmer_swimmer6"),
+]
+"""One of each domain, and the one with a terrain."""
 KINDS = ["suite", "gl", "warp"]
 SEED = 3
 PICTURES, STARTS = 20, 5
