@@ -41,8 +41,8 @@ def test_what_is_out_of_the_picture_is_left_out(monkeypatch: pytest.MonkeyPatch)
     assert (kept[..., 0].max(1) >= -terrain.MARGIN).all()
     assert {20.0, 10.0, 0.0} <= {*kept[..., 0].ravel().tolist()}
     assert len(kept) < len(terrain.surface(wide, 0))
-    shown.show(ahead, np.array([0.3, 0.0, 0.0]))
-    assert len(drawn) == 1, "within the margin nothing is drawn anew"
+    shown.show(ahead, np.array([0.2, 0.0, 0.0]))
+    assert len(drawn) == 1, "a small step changes nothing"
     shown.show(ahead, np.array([30.0, 0.0, 0.0]))
     assert len(drawn) == 2
     assert len(drawn[1].vertices) < len(drawn[0].vertices), "all of it lies behind"

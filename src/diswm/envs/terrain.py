@@ -12,8 +12,8 @@ import numpy as np
 from diswm.contract import Array
 from diswm.envs.shapes import Mesh, compiled
 
-MARGIN = 1.5
-"""Metres."""
+MARGIN, _STEP = 1.5, 0.5
+"""Metres, and those by which the place moves that this is seen from."""
 
 
 class Terrain:
@@ -32,12 +32,13 @@ class Terrain:
         sides = self._corners[:, 1:] - self._corners[:, :1]
         normals = np.cross(sides[:, 0], sides[:, 1])
         self._normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-        self._shown: tuple[Array, Array] | None = None  # the planes that were asked for last, and where the camera was
+        self._shown: tuple[Array, Array] | None = None  # the planes and the place that it was drawn for
 
     def show(self, planes: Array, place: Array) -> None:
         """Prepare a picture from ``place`` (3,) of what lies behind none of ``planes`` (P, 3), through it and facing in. The context
         must be current."""
-        if self._shown is not None and np.array_equal(planes, self._shown[0]) and np.linalg.norm(place - self._shown[1]) < 0.3 * MARGIN:
+        place = _STEP * np.round(place / _STEP)
+        if self._shown is not None and np.array_equal(planes, self._shown[0]) and np.array_equal(place, self._shown[1]):
             return
         inside = ((self._middles - place) @ planes.T > -(MARGIN + self._radii)).all(1)
         corners = self._corners[inside].reshape(-1, 3)
