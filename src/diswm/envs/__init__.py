@@ -71,7 +71,8 @@ class EnvConfig:
     time_limit: int = 1000
     """Longest episode, in frames; the suite's own limit (1000), DrawerWorld's (200), pusher's and the toy's (100) hold as well."""
     shadow_size: int = 512
-    """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster (not on quadruped_escape's terrain)."""
+    """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster; but quadruped_escape's terrain
+    is only drawn as the suite draws it with 2048."""
     drawer_reward: Literal["v3", "v1"] = "v3"
     """Rewards and success of DrawerWorld: v3 are those of today's metaworld (0 to 10 a frame), v1 the published ones (thousands)."""
 
