@@ -192,7 +192,7 @@ class Trainer:
             self.run.log("update", **values)
             if words := self.stall.add(values):
                 console.print(words)
-            shown = {"image": "loss/image", "kl": "loss/dyn", "return": "imagined/return"}
+            shown = {"image": "loss/image", "kl": "loss/dyn", "imagined return": "imagined/return"}
             bar.update(c.frames, "  ".join(f"{word} {values[name]:.4g}" for word, name in shown.items() if name in values))
 
     def _batch(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
