@@ -49,10 +49,14 @@ def check_unseen(config: TrainRun) -> None:
 
 
 def say_left_seen(config: TrainRun) -> None:
-    """A line for each distraction that is cut to a set and yet no more unseen than in training."""
+    """A line for each distraction that is cut to a set and yet no more unseen than in training; one where it cannot be told of colours."""
     there = "is left out" if config.unseen == "none" else "stays as it is"
     for text in envs.left_seen(config.env):
         console.print(f"{text}: no other set stays unseen, as a phase trains on it or it shows the same. In the unseen world it {there}.")
+    if config.unseen != "auto" and not config.env.task.startswith(envs.GYM) and envs.perhaps_seen(config.env, config.unseen):
+        console.print(
+            "Boxes around the scene's own colours hold these and may overlap with set 1 and 2: what is unseen may be known in part."
+        )
 
 
 def check_budget(config: TrainRun) -> None:

@@ -183,3 +183,13 @@ def test_drawn_floors_differ() -> None:
     for i, one in enumerate(floors):
         assert np.ptp(one) > 30, patterns.FLOORS[i]
         assert all(np.abs(one.astype(int) - other).mean() > 5 for other in floors[:i])
+
+
+def test_clips_are_trained_on_by_whatever_name_their_folder_goes(davis: Path) -> None:
+    """Each phase shows one set, by another name of the folder: none is left. By either name alone the other set is."""
+    inner, cut = davis / "JPEGImages" / "480p", "background:video,folder={}"
+    both = f"0:set1+{cut.format(davis)},train, 0.5:set1+{cut.format(inner)},test"
+    assert envs.left_seen(envs.EnvConfig(task="toy", phases=(both,))) == [f"{cut.format(inner)},test"]
+    one = envs.EnvConfig(task="toy", phases=(f"0:set1+{cut.format(davis)},train, 0.5:set1+{cut.format(inner)},train",))
+    assert envs.left_seen(one) == []
+    assert envs.unseen(one).distractions == (f"{cut.format(inner)},test",)

@@ -194,6 +194,15 @@ def test_unseen_colours_differ_from_the_last_ones_in_their_box_alone(distract: s
     assert in_words(envs.unseen(config).plan().phases[0])[0] == f"colours {held}"
 
 
+@pytest.mark.parametrize(
+    ("phases", "perhaps"), [("0:easy", True), ("0:set1, 0.5:set2", False), ("0:set2, 0.5:easy,train", True), ("0:easy,train", False)]
+)
+def test_boxes_around_own_colours_are_not_compared_to_others(phases: str, perhaps: bool) -> None:
+    """The last is kept the other half of its box; those before it a set, or the half of a box beside a set."""
+    config = EnvConfig(task="toy", phases=(phases,))
+    assert envs.perhaps_seen(config, envs.kept_unseen(config)) is perhaps
+
+
 def test_agents_that_train_on_both_halves_of_all_colours_have_none_unseen() -> None:
     config = EnvConfig(task="toy", phases=("0:color_hard,train, 0.5:color_hard,test",))
     with pytest.raises(DiswmError, match="trains on all colours"):

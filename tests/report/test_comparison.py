@@ -235,7 +235,7 @@ def test_a_page_about_other_runs_is_not_written_over(tmp_path: Path) -> None:
     agent, teacher = fake_run(demo).rename(demo / "agent"), demo / "teacher"
     page = write_report(agent, out=demo)
     before = page.read_bytes(), (demo / "summary.json").read_bytes()
-    with pytest.raises(DiswmError, match=f"is a page about something else.*--out {demo / 'comparison.html'}.*--out {page}"):
+    with pytest.raises(DiswmError, match=f"is a page about agent.*--out {demo / 'comparison.html'}.*--out {page}"):
         write_report([agent, teacher])
     assert (page.read_bytes(), (demo / "summary.json").read_bytes()) == before
     assert write_report(agent, out=demo) == page, "a demo writes its own anew"
@@ -245,12 +245,26 @@ def test_a_page_about_other_runs_is_not_written_over(tmp_path: Path) -> None:
     assert write_report([moved / "agent", moved / "teacher"]) == moved / "report.html", "all may move together"
 
 
-def test_an_older_page_is_about_its_folder(tmp_path: Path) -> None:
+def test_a_page_about_several_is_written_anew_when_there_are_more_of_them(tmp_path: Path) -> None:
+    """However they are named: one by one, or by their folder; but not for others."""
+    first, second, third = (fake_trial(tmp_path / str(seed), 1, seed=seed) for seed in (0, 1, 2))
+    page = write_report([first, second])
+    assert write_report(tmp_path) == page
+    assert write_report([second, first]) == page
+    write_report([first, second])
+    with pytest.raises(DiswmError, match="is a page about 0, 1"):
+        write_report([second, third])
+
+
+def test_an_older_page_is_about_its_folder_and_a_foreign_one_about_nothing(tmp_path: Path) -> None:
     runs = [fake_trial(tmp_path / str(seed), 1, seed=seed) for seed in (0, 1)]
-    (tmp_path / "report.html").write_text("by an older version")
-    with pytest.raises(DiswmError, match="about something else"):
+    (tmp_path / "report.html").write_text("<title>2 runs · DisWM report</title>")
+    with pytest.raises(DiswmError, match="not known to be about these"):
         write_report(runs)
     assert "DisWM" in write_report(tmp_path).read_text()
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(DiswmError, match="not known to be about these"):
+        write_report(tmp_path)
 
 
 def test_the_success_of_episodes_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from diswm.contract import DiswmError
 from diswm.envs.factors import ColourConfig, Layer, held_out
-from diswm.envs.heldout import held_out_layers, lasting, lasting_colour, share, without_other
+from diswm.envs.heldout import held_out_layers, lasting, lasting_colour, may_share, share, without_other
 from diswm.envs.specs import Plan, distracted, kind_of, plan, unknown
 from diswm.envs.wrappers import ActionRepeat, TimeLimit
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from diswm.envs.scene import Paintable
 
 __all__ = [
-    *("ColourConfig", "EnvConfig", "clip_listings", "left_seen", "make", "may_end", "tasks", "trained_on", "unseen"),
-    *("with_distractions", "wrap"),
+    *("ColourConfig", "EnvConfig", "clip_listings", "left_seen", "make", "may_end", "perhaps_seen"),
+    *("tasks", "trained_on", "unseen", "with_distractions", "wrap"),
 ]
 
 Unseen = Literal["set1", "set2", "none"]
@@ -217,6 +217,12 @@ def unseen(config: EnvConfig, colours: Unseen | Literal["auto"] = "auto") -> Env
 def left_seen(config: EnvConfig) -> list[str]:
     """The distractions at the end of training that are cut to a set, or are one texture, and leave no other set unseen."""
     return without_other(lasting(config.distractions, config.phases), _met(config))
+
+
+def perhaps_seen(config: EnvConfig, colours: Unseen) -> bool:
+    """Whether these colours may be trained on in part, as one of both are boxes around the scene's own colours."""
+    held = unseen(config, colours).plan().phases[0].colour.colours
+    return any(may_share(phase.colour.colours, held) for phase in config.plan().phases)
 
 
 def _met(config: EnvConfig) -> set[Layer]:

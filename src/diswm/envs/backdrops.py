@@ -79,18 +79,30 @@ def listings(layers: Iterable[Layer]) -> dict[str, str]:
     return found
 
 
+def clips_of(folder: Path, split: str) -> list[Path]:
+    """The clips of a folder that are in the set, wherever links lead. DiswmError where there are none to be read."""
+    paths, chosen = _parted(folder, split)
+    return [paths[number].resolve() for number in chosen]
+
+
+def _parted(folder: Path, split: str) -> tuple[list[Path], list[int]]:
+    """All clips of a folder, and the numbers of those in the set."""
+    root = _root(folder)
+    paths, listed = _list(root), _davis_set(root, split)
+    chosen = [number for number, path in enumerate(paths) if path.name in listed] if listed else patterns.part(len(paths), split)
+    return paths, list(chosen)
+
+
 class FolderClips:
     """The clips of a folder, in the order of their names, decoded when first shown. In place of one that is bad the next one is shown."""
 
     def __init__(self, folder: Path, config: BackgroundConfig, size: int):
         self._size = size
-        root = _root(folder)
-        self._paths = _list(root)
-        listed = _davis_set(root, config.split)
-        names = [path.name for path in self._paths]
-        chosen = [i for i, name in enumerate(names) if name in listed] if listed else patterns.part(len(names), config.split)
+        self._paths, chosen = _parted(folder, config.split)
         if not chosen:
-            raise DiswmError(f"{folder}: its {len(names)} clips leave none for the set {config.split!r}. Add clips, or leave the set out.")
+            raise DiswmError(
+                f"{folder}: its {len(self._paths)} clips leave none for the set {config.split!r}. Add clips, or leave the set out."
+            )
         wanted = _first(chosen, config)
         self._first_frames: dict[int, Array] = {}
         bad: dict[int, DiswmError] = {}

@@ -20,7 +20,8 @@ from diswm.envs.shapes import Mesh
 from diswm.envs.terrain import Terrain
 
 SAG = 0.0035
-"""Pixels by which the corners of a round shape may stand out from its sides: as those of MuJoCo's 28 do at a radius of 0.56."""
+"""Pixels by which the corners of a round shape may stand out from its sides, in pictures of 64: as those of MuJoCo's 28 do at a radius of
+0.56. In smaller ones each pixel counts for more."""
 LONG = 10.0
 """Pixels from which on the length of a shape makes that less."""
 _SLICES = (8, 12, 16, 20, 24)
@@ -38,6 +39,7 @@ class Detail:
         import mujoco
 
         self._model, self._context, self._size = model, context, size
+        self._sag = SAG * min(1.0, size / 64) ** 2
         self._lists: dict[tuple[Any, ...], int] = {}
         self._floors: Floors | None = None
         planes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
@@ -89,7 +91,7 @@ class Detail:
         tall = shape in (kind.mjGEOM_CAPSULE, kind.mjGEOM_CYLINDER)
         radius, half = float(size[0] if tall else size.max()), float(size[2] if tall else size.max())
         # r (1 - cos(pi / n)), in pixels, is what n corners stand out from n sides. A long edge may cross many pixels in the same place.
-        sag = SAG * min(1.0, LONG / max(2.0 * eye.pixels(geom.pos, half), 1e-9))
+        sag = self._sag * min(1.0, LONG / max(2.0 * eye.pixels(geom.pos, half), 1e-9))
         needed = math.pi * math.sqrt(eye.pixels(geom.pos, radius) / (2.0 * sag))
         slices = next((count for count in _SLICES if needed <= count < self._slices), self._slices)
         if (slices == self._slices and self._round) or not self._may(geom):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from diswm.contract import DiswmError
 from diswm.envs import patterns
 from diswm.envs.factors import BASE_COLOURS, SPLITS, BackgroundConfig, ColourConfig, Layer, TextureConfig
 from diswm.envs.specs import cut, distracted, kind_of, split_phases
@@ -55,13 +56,24 @@ def _shown(layer: Layer) -> set[tuple[str, str]]:
         names = (layer.name,) if layer.name else (*patterns.FLOOR_SETS[layer.split], *patterns.TABLE_SETS[layer.split])
         return {("texture", name) for name in names}
     if isinstance(layer, BackgroundConfig):
-        drawn = layer.source if layer.source in ("noise", "plain") else "shapes"
-        source = str(Path(layer.folder).expanduser().resolve()) if layer.folder else drawn
+        if layer.folder:
+            return _clips(Path(layer.folder).expanduser(), layer.split)
+        source: str = layer.source if layer.source in ("noise", "plain") else "shapes"
     elif layer.scale and any(factor.parts_at is not None and factor.low < factor.high for factor in layer.factors()):
         source = layer.kind
     else:  # as of a camera that only rolls: train and test are the same
         return set()
     return {(source, half) for half in SPLITS[1:] if layer.split in ("all", half)}
+
+
+def _clips(folder: Path, split: str) -> set[tuple[str, str]]:
+    """The clips of a set; where the folder is not here, its halves."""
+    from diswm.envs.backdrops import clips_of
+
+    try:
+        return {("clip", str(path)) for path in clips_of(folder, split)}
+    except DiswmError:
+        return {(str(folder.resolve()), half) for half in SPLITS[1:] if split in ("all", half)}
 
 
 def lasting(distractions: Sequence[str], phases: Sequence[str]) -> tuple[str, ...]:
@@ -84,16 +96,18 @@ def _last(phases: Sequence[str]) -> list[str]:
 
 
 def share(first: str, second: str) -> bool:
-    """Whether two boxes of colours, called as in `ColourConfig.colours`, are the same in whole or in part."""
+    """Whether two boxes of colours, called as in `ColourConfig.colours`, are the same in whole or in part: see `may_share`."""
     return bool(_halves(first) & _halves(second))
 
 
-def _halves(colours: str) -> set[str]:
-    """Of all colours set 1 lies in the half of little green, set 2 in that of much.
+def may_share(first: str, second: str) -> bool:
+    """Whether one is a box around the scene's own colours and the other is not: where the first lies only the simulator knows; the own
+    colours are in its middle."""
+    return first.startswith("own") != second.startswith("own")
 
-    Boxes around own colours are compared to none of these, nor to the bare scene in their middle: where they lie depends on the task's
-    materials, which only its simulator knows.
-    """
+
+def _halves(colours: str) -> set[str]:
+    """Of all colours set 1 lies in the half of little green, set 2 in that of much."""
     if colours in BASE_COLOURS:
         return {"any_train" if colours == "set1" else "any_test"}
     return {f"{colours}_train", f"{colours}_test"} if colours in ("own", "any") else {colours}

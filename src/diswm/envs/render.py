@@ -69,7 +69,7 @@ def make_renderer(
 
 class GLRenderer:
     """OpenGL off screen. The pixels equal those of dm_control's ``physics.render`` at the same shadow size, but for what fewer triangles
-    change (`detail`): less than 0.1 of 255 in the mean."""
+    change (`detail`): less than 0.1 of 255 in the mean, from 32 pixels on."""
 
     def __init__(self, model: Any, data: Any, camera: int, size: int, shadow_size: int = 512, surface: Surface = FLOOR):
         import mujoco

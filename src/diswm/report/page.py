@@ -46,14 +46,15 @@ def write_report(
     if len(found) == 1:
         if baseline is not None:
             raise DiswmError(f"{found[0].path} is one run, and a baseline is for several: name more runs, or leave --baseline out")
-        return _write_one(found[0], teacher, videos, shell.target(found[0].path, out, [found[0].path]), totals, title)
+        return _write_one(found[0], teacher, videos, shell.target(found[0].path, out, [found[0].path], [found[0].path]), totals, title)
     folder = paths[0] if len(paths) == 1 else Path(os.path.commonpath([path.absolute() for path in paths]))
-    page = shell.target(folder, out, paths)
+    about = [run.path for run in found]
+    page = shell.target(folder, out, about, paths)
     study = make_study(found, problems, baseline)
     options = {"--baseline": baseline, "--out": out, "--title": title}
     named = [*map(str, paths), *(str(part) for pair in options.items() if pair[1] for part in pair)]
     try:
-        comparison.write(study, page, title, named, shell.subject(page, paths))
+        comparison.write(study, page, title, named, shell.subject(page, about))
     except OSError as error:
         raise shell.unwritable(page, error) from error
     return page

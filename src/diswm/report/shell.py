@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import html
 import json
 import os
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from diswm.contract import DiswmError
+from diswm.contract import DiswmError, some
 from diswm.report.style import CSS
 from diswm.report.tables import write_whole
 from diswm.report.words import esc
@@ -18,14 +18,14 @@ from diswm.report.words import esc
 Card = tuple[str, str, str, str]
 """(class, label, the number, what stands below it)."""
 _MARK = '<meta name="diswm-subject" content="{}">'
-_HEAD = 1_000
+_HEAD = 1 << 18
 """Bytes of a page in which its mark stands."""
 
 
 def document(title: str, body: str, about: str) -> str:
     """The whole file; `title` is plain text, `body` is HTML, `about` is its `subject`."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK.format(about)}'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK.format(esc(about))}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{esc(title)}</title><style>{CSS}</style></head><body>{body}</body></html>\n'
     )
@@ -35,11 +35,11 @@ def sections(parts: Iterable[tuple[str, str, str, str]]) -> str:
     """The navigation and the sections, each (anchor, title, lead, html)."""
     parts = list(parts)
     links = "".join(f'<li><a href="#{anchor}-section">{title}</a></li>' for anchor, title, _, _ in parts)
-    html = "".join(
+    whole = "".join(
         f'<section id="{anchor}-section"><h2>{title}</h2><p class="lead">{lead}</p>{inner}</section>'
         for anchor, title, lead, inner in parts
     )
-    return f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{html}</main>'
+    return f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{whole}</main>'
 
 
 def cards(found: Iterable[Card]) -> str:
@@ -58,36 +58,52 @@ def footer(problems: Iterable[str], about: str) -> str:
     return f"<footer>{told}<p>{about}</p></footer>"
 
 
-def target(folder: Path, out: Path | None, runs: Sequence[Path]) -> Path:
+def target(folder: Path, out: Path | None, runs: Sequence[Path], named: Sequence[Path]) -> Path:
     """The page's path: `out` is a .html file or a folder, `folder` is where it goes otherwise.
 
-    DiswmError where nobody named the place and a page that is not about these `runs` lies there.
+    DiswmError where nobody named the place and a page that is about others than these `runs`, found where `named` says, lies there. Of a
+    page about several there may have been fewer or more.
     """
     place = folder if out is None else Path(out)
     page = place if place.suffix.lower() in (".html", ".htm") else place / "report.html"
-    if out is None and page.is_file() and _subject_of(page) != subject(page, runs):
-        raise DiswmError(
-            f"{page}: is a page about something else. Choose another name with --out, such as --out {folder / 'comparison.html'}, "
-            f"or write over it with --out {page}."
-        )
-    return page
+    if out is not None or not page.is_file():
+        return page
+    about = _about(page)
+    old, new = set(about or ()), set(_ways(page, runs))
+    if old == new or (min(len(old), len(new)) > 1 and (old <= new or new <= old)):
+        return page
+    if about is None and _is_ours(page) and [path.resolve() for path in named] == [page.parent.resolve()]:
+        return page  # of an older version, and so of what lies in its folder
+    told = f"a page about {some(sorted(old), 4)}" if old else "there already, and not known to be about these"
+    other = folder / "comparison.html"
+    raise DiswmError(f"{page}: is {told}. Choose another name with --out, such as --out {other}, or write over it with --out {page}.")
 
 
 def subject(page: Path, runs: Iterable[Path]) -> str:
-    """What a page is about, for its mark: changes with the runs, as they lie from the page, so that all may move together."""
-    ways = sorted({os.path.relpath(run.resolve(), page.parent.resolve()) for run in runs})
-    return hashlib.sha256(json.dumps(ways).encode()).hexdigest()[:16]
+    """What a page is about, for its mark: the runs as they lie from the page, so that all may move together."""
+    return json.dumps(_ways(page, runs))
 
 
-def _subject_of(page: Path) -> str:
-    """The mark of a page; one without any, as older versions wrote them, is about the folder that it lies in."""
+def _ways(page: Path, runs: Iterable[Path]) -> list[str]:
+    return sorted({os.path.relpath(run.resolve(), page.parent.resolve()) for run in runs})
+
+
+def _about(page: Path) -> list[str] | None:
+    """What the mark of a page says; None without one."""
+    found = re.search(_MARK.format('([^"]*)'), _head(page))
+    return list(json.loads(html.unescape(found[1]))) if found else None
+
+
+def _is_ours(page: Path) -> bool:
+    return "DisWM report" in _head(page)
+
+
+def _head(page: Path) -> str:
     try:
         with page.open("rb") as file:
-            head = file.read(_HEAD).decode("ascii", "replace")
+            return file.read(_HEAD).decode("utf-8", "replace")
     except OSError as error:
         raise unwritable(page, error) from error
-    found = re.search(_MARK.format("(\\w+)"), head)
-    return found[1] if found else subject(page, [page.parent])
 
 
 def beside(page: Path) -> Path:
