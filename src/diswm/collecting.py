@@ -45,9 +45,8 @@ def collect(config: CollectRun) -> bool:
                     collect_in(pool, writer, wanted.frames, longest, phases=bool(config.env.phases))
             else:
                 run_collect(player, writer, wanted.frames)
-            console.print(
-                f"{config.out}: {writer.episodes} episodes, {writer.frames:,} frames of {config.env.task}, drawn by {env.renderer}"
-            )
+            whole = f"{writer.episodes} whole episode{'s' * (writer.episodes != 1)}"
+            console.print(f"{config.out}: {whole}, {writer.frames:,} frames of {config.env.task}, drawn by {env.renderer}")
             return writer.frames >= wanted.frames
     finally:
         env.close()

@@ -48,7 +48,8 @@ def check_flags(args: list[str], known: list[str]) -> None:
     for arg in args:
         name = arg.split("=")[0].replace("_", "-")
         if name.startswith("--") and name not in (*flags, "--help") and name.replace(".no-", ".").replace("--no-", "--") not in flags:
-            raise unknown("setting", name, [*flags, "--task", "--preset", "--config", "--distract", "--phases"])
+            short = ("--task", "--preset", "--config", "--distract", "--phases")  # of the verbs that have settings
+            raise unknown("setting", name, [*flags, *(flag for flag in short if flag != name)])
 
 
 def call_tyro(kind: type[Any], verb: str, args: list[str], **more: Any) -> Any:
