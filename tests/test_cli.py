@@ -454,7 +454,7 @@ def test_several_runs_make_one_page(agent: Path, tmp_path: Path, refused: Refuse
 def test_brackets_in_the_name_of_a_folder_are_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "ü [x] [" / "red]"
     assert main(["collect", "--task=toy", "--collect.frames=100", f"--out={out}"]) == 0
-    assert f"{out}: 1 episodes" in capsys.readouterr().out
+    assert f"{out}: 1 whole episode, 100 frames" in capsys.readouterr().out
 
 
 def test_a_replay_that_cannot_be_made(refused: Refused) -> None:
