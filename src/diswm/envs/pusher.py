@@ -30,6 +30,8 @@ PLACED = {"x": (0.1, 0.8), "y": (-0.6, 0.2)}
 """Where object and goal lie in a set of labelled frames, metres: the part of the table that the arm reaches."""
 RANGES = {"r_shoulder_lift_joint": (-0.52, 0.4)}
 """Further down (to 1.4) the gripper would be in the table unless the elbow is bent to match: two joints that are not independent."""
+FINER = 2
+"""OpenGL's map of shadows has so many times the texels each way: a picture so large shows them."""
 OVERSAMPLE, GL_OVERSAMPLE = 3, 5
 """Drawn so much larger, then averaged: the ray caster has no smoothed edges, and the tip of the arm is thin; OpenGL is then nearest to the
 480 pixels that the release makes smaller (0.09 of 255 apart; with 3, 4, 6 0.18, 0.17, 0.12)."""
@@ -63,7 +65,7 @@ class PusherScene:
         self._model.geom_rgba[self._model.body("object").geomadr[0]] = (0.0, 0.0, 0.0, 1.0)
         self.paint(self.palette())  # Gymnasium has two greys in the arm
         sizes = OVERSAMPLE * image_size, GL_OVERSAMPLE * image_size
-        self._renderer = make_renderer(renderer, self._model, self._data, 0, sizes[0], shadow_size, gl_size=sizes[1])
+        self._renderer = make_renderer(renderer, self._model, self._data, 0, sizes[0], FINER * shadow_size, gl_size=sizes[1])
         self.renderer = self._renderer.name
         self.pose = PusherPose(self._model, self._data)
 
