@@ -36,7 +36,7 @@ def redraw(base: int, slices: int, cap: int, halved: tuple[float, float] = HALVE
     turned, few = _ball(slices, cap, halved)
     top, bottom, up = turned[cap:], turned[: cap + 1], np.array([0.0, 1.0])
     shapes: dict[int, list[Mesh]] = {
-        _SPHERE: [lathe(np.hstack([turned, turned]), few)],
+        _SPHERE: [ball(slices, cap, halved)],
         _TOP: [lathe(np.hstack([top + up, top]), few[cap:])],  # of a capsule: they stand on its ends
         _BOTTOM: [lathe(np.hstack([bottom - up, bottom]), few[: cap + 1])],
         _CYLINDER: cylinder(slices, SIDE),
@@ -46,9 +46,9 @@ def redraw(base: int, slices: int, cap: int, halved: tuple[float, float] = HALVE
         compiled(base + number, meshes, closed=True)
 
 
-def ball(slices: int, cap: int) -> Mesh:
+def ball(slices: int, cap: int, halved: tuple[float, float] = HALVED) -> Mesh:
     """A unit ball of ``slices`` corners around; a half has ``cap`` rings, which have fewer corners towards the pole."""
-    turned, few = _ball(slices, cap)
+    turned, few = _ball(slices, cap, halved)
     return lathe(np.hstack([turned, turned]), few)
 
 

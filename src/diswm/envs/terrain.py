@@ -22,21 +22,27 @@ class Terrain:
     def __init__(self, model: Any, field: int, number: int) -> None:
         """``number`` is that of its display list."""
         self._model, self._field, self._number = model, field, number
-        self.reset()
+        self._stale = True
+        self._shown: tuple[Array, Array] | None = None  # the planes and the place that it was drawn for
 
     def reset(self) -> None:
-        """Call when the heights have changed."""
+        """Call when the heights have changed. They are looked at once they are to be seen: a field need not be."""
+        self._stale = True
+
+    def _read(self) -> None:
+        self._stale, self._shown = False, None
         self._corners = surface(self._model, self._field)  # (N, 3, 3)
         self._middles = self._corners.mean(1)
         self._radii = np.linalg.norm(self._corners - self._middles[:, None], axis=2).max(1, keepdims=True)
         sides = self._corners[:, 1:] - self._corners[:, :1]
         normals = np.cross(sides[:, 0], sides[:, 1])
         self._normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-        self._shown: tuple[Array, Array] | None = None  # the planes and the place that it was drawn for
 
     def show(self, planes: Array, place: Array) -> None:
         """Prepare a picture from ``place`` (3,) of what lies behind none of ``planes`` (P, 3), through it and facing in. The context
         must be current."""
+        if self._stale:
+            self._read()
         place = _STEP * np.round(place / _STEP)
         if self._shown is not None and np.array_equal(planes, self._shown[0]) and np.array_equal(place, self._shown[1]):
             return

@@ -68,11 +68,11 @@ def target(folder: Path, out: Path | None, runs: Sequence[Path], named: Sequence
     page = place if place.suffix.lower() in (".html", ".htm") else place / "report.html"
     if out is not None or not page.is_file():
         return page
-    about = _about(page)
+    ours, about = _about(page)
     old, new = set(about or ()), set(_ways(page, runs))
     if old == new or (min(len(old), len(new)) > 1 and (old <= new or new <= old)):
         return page
-    if about is None and _is_ours(page) and [path.resolve() for path in named] == [page.parent.resolve()]:
+    if about is None and ours and [path.resolve() for path in named] == [page.parent.resolve()]:
         return page  # of an older version, and so of what lies in its folder
     told = f"a page about {some(sorted(old), 4)}" if old else "there already, and not known to be about these"
     other = folder / "comparison.html"
@@ -88,22 +88,15 @@ def _ways(page: Path, runs: Iterable[Path]) -> list[str]:
     return sorted({os.path.relpath(run.resolve(), page.parent.resolve()) for run in runs})
 
 
-def _about(page: Path) -> list[str] | None:
-    """What the mark of a page says; None without one."""
-    found = re.search(_MARK.format('([^"]*)'), _head(page))
-    return list(json.loads(html.unescape(found[1]))) if found else None
-
-
-def _is_ours(page: Path) -> bool:
-    return "DisWM report" in _head(page)
-
-
-def _head(page: Path) -> str:
+def _about(page: Path) -> tuple[bool, list[str] | None]:
+    """Whether a page is a report, and what its mark says; None without one."""
     try:
         with page.open("rb") as file:
-            return file.read(_HEAD).decode("utf-8", "replace")
+            head = file.read(_HEAD).decode("utf-8", "replace")
     except OSError as error:
         raise unwritable(page, error) from error
+    found = re.search(_MARK.format('([^"]*)'), head)
+    return "DisWM report" in head, list(json.loads(html.unescape(found[1]))) if found else None
 
 
 def beside(page: Path) -> Path:
