@@ -177,14 +177,8 @@ class GLRenderer:
                 geom.rgba[3] = geom.reflectance = 0.0
 
     def reset(self) -> None:
-        """Upload height fields again: a task may have drawn a new terrain."""
-        import mujoco
-
-        if self._model.nhfield:
-            self._gl.make_current()
-            for i in range(self._model.nhfield):
-                mujoco.mjr_uploadHField(self._model, self._mjr, i)
-            self._detail.reset()
+        """Have height fields looked at again: a task may have drawn a new terrain."""
+        self._detail.reset()
 
     def close(self) -> None:
         if self._gl is not None:
