@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from diswm.envs import shapes
+from diswm.envs import meshes, shapes
 from diswm.envs.floors import Floors
 from diswm.envs.shadows import Shadows
 from diswm.envs.shapes import Mesh
+from diswm.envs.skins import Skins
 from diswm.envs.terrain import Terrain
 
 SAG = 0.0035
@@ -24,6 +25,8 @@ SAG = 0.0035
 0.56. In smaller ones each pixel counts for more."""
 LONG = 10.0
 """Pixels from which on the length of a shape makes that less."""
+SPECK, CELL = 3.0, 0.18
+"""Pixels: the radius up to which a mesh is drawn in fewer vertices, and how wide the cubes are of which one is left."""
 _SLICES = (8, 12, 16, 20, 24)
 _MOST = 2000  # display lists kept: shapes whose length changes make new ones
 _SMALL, _HALVED = 128, (0.7, 0.3)  # pixels; what larger pictures need
@@ -53,6 +56,8 @@ class Detail:
         self._shadows = Shadows(model, context)
         self._solid = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_HFIELD)
         self._plain = (model.mat_texid < 0).all(1)
+        self._radii: dict[int, float] = {}  # of meshes
+        self._skins = Skins(model, context)
         self._terrains = [Terrain(model, field, context.baseHField + field) for field in range(model.nhfield)]
 
     def reset(self) -> None:
@@ -70,12 +75,15 @@ class Detail:
         if self._floors is not None:
             self._floors.show(data, camera)
         self._shadows.show(data)
+        self._skins.show(scene, self._size)
         eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
         for index in range(scene.ngeom):
             geom = scene.geoms[index]
             shape = geom.type
             if shape in _ROUND:
                 self._roundish(geom, eye)
+            elif shape == kind.mjGEOM_MESH and geom.dataid >= 0:
+                self._small(geom, eye)
             elif shape == kind.mjGEOM_HFIELD and geom.dataid >= 0:
                 turn = np.asarray(geom.mat)
                 self._terrains[geom.dataid].show(eye.sides @ turn, (eye.place - geom.pos) @ turn)
@@ -107,6 +115,20 @@ class Detail:
             number, scale = self._listed(("ball", slices), lambda: [shapes.ball(slices, cap)]), size
         geom.mat = np.asarray(geom.mat) * scale  # a mesh has no size of its own
         geom.type, geom.dataid = int(kind.mjGEOM_MESH), number
+
+    def _small(self, geom: Any, eye: _Eye) -> None:
+        """Replace a mesh that is small in the picture by one of fewer vertices."""
+        mesh, hull = divmod(geom.dataid, 2)
+        if mesh not in self._radii:
+            self._radii[mesh] = float(np.linalg.norm(meshes.of_model(self._model, mesh).vertices, axis=1).max())
+        radius = self._radii[mesh]
+        shown = eye.pixels(geom.pos, radius)
+        if hull or shown > SPECK or not self._may(geom):
+            return
+        # In four steps to a doubling, so that there is not a list for every picture.
+        cell = 2.0 ** (math.floor(4.0 * math.log2(CELL * radius / shown)) / 4.0)
+        key = ("mesh", mesh, cell)
+        geom.dataid = self._listed(key, lambda: [meshes.merged(meshes.of_model(self._model, mesh), cell)])
 
     def _may(self, geom: Any) -> bool:
         """Whether it is opaque and carries no picture, for which the shapes here have no places."""

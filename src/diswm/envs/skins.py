@@ -1,0 +1,213 @@
+"""Skins in the triangles that cover something, of 33,900 that a dog has on a thousand pixels: the pictures stay as they are.
+
+OpenGL colours a pixel by the triangles over its samples, and a map of shadows by those over its middles. In a small picture most triangles
+of a skin lie between such points. Which ones do not is found here for the picture, its reflections and the maps of shadows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diswm.contract import Array
+
+_SLACK = 0.004  # pixels by which OpenGL may place a vertex otherwise
+_STEEP = 0.99  # of a light's way along x: there MuJoCo turns its map otherwise
+_EDGE = 2.0  # pixels around the picture from which on it does not matter where a vertex is
+_OPAQUE = 0.995  # in MuJoCo; of the rest both sides may be drawn
+
+
+class View(NamedTuple):
+    """A perspective: what lies ``d`` from ``eye`` is at pixel (right . d, up . d) ``focal`` / forward . d from the middle."""
+
+    eye: Array
+    axes: Array  # (3, 3): right, up, forward
+    focal: float
+    size: int  # of the picture
+    samples: Array  # (S, 2): where in a pixel it is looked at
+    near: float = 1e-3
+    sign: float = 1.0  # -1 for a mirror, which shows triangles counter-clockwise that are clockwise
+
+
+class Skins:
+    """The skins of one model in one context, which must be current whenever this is used."""
+
+    def __init__(self, model: Any, context: Any) -> None:
+        self._context = context
+        ends = zip(model.skin_faceadr, model.skin_facenum, strict=True)
+        self._skins = [np.ascontiguousarray(model.skin_face[first : first + count].T, np.intp) for first, count in ends]
+        self._samples = _samples(context) if self._skins else np.zeros((0, 2), np.float32)
+
+    def show(self, scene: Any, size: int) -> None:
+        """Prepare a picture of the scene, (size, size) pixels: what the skins need for it is loaded."""
+        import mujoco
+
+        if not self._skins:
+            return
+        shadowing = [self._map(light) for light in scene.lights[: scene.nlight] if light.castshadow]
+        maps = [view for view in shadowing if view is not None]
+        solid = all(geom.rgba[3] >= _OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
+        known = solid and len(maps) == len(shadowing) and 2 * len(self._samples) * _cell(size).itemsize in (2, 4, 8)
+        pictures = list(self._pictures(scene, size))
+        for skin, corners in enumerate(self._skins):
+            first, count = int(scene.skinvertadr[skin]), int(scene.skinvertnum[skin])
+            places = scene.skinvert[3 * first : 3 * (first + count)].reshape(-1, 3).T
+            order = np.ascontiguousarray((_needed(places, corners, pictures, maps) if known else corners).T, np.uint32)
+            _load(int(self._context.skinfaceVBO[skin]), order)
+            scene.skinfacenum[skin] = len(order)
+
+    def _pictures(self, scene: Any, size: int) -> Iterator[View]:
+        """The scene's camera, and what its mirrors see."""
+        import mujoco
+
+        camera = mujoco.mjv_averageCamera(scene.camera[0], scene.camera[1])  # they stand an eye's distance apart
+        eye, forward, up = (np.array(part, np.float32) for part in (camera.pos, camera.forward, camera.up))
+        near = float(camera.frustum_near)
+        focal = 0.5 * size * near / float(camera.frustum_top)
+        view = View(eye, np.stack([np.cross(forward, up), up, forward]), focal, size, self._samples, near)
+        yield view
+        for geom in scene.geoms[: scene.ngeom]:
+            if geom.reflectance > 0.0:
+                normal = np.array(geom.mat[:, 2], np.float32)
+                place = geom.pos + normal * (geom.size[2] if geom.type == mujoco.mjtGeom.mjGEOM_BOX else 0.0)
+                turn = np.eye(3, dtype=np.float32) - 2.0 * np.outer(normal, normal)
+                yield view._replace(eye=eye - 2.0 * ((eye - place) @ normal) * normal, axes=view.axes @ turn, sign=-1.0)
+
+    def _map(self, light: Any) -> View | None:
+        """The map of shadows of a spot light, as MuJoCo turns it; None of a light for which that is not known."""
+        import mujoco
+
+        forward = np.array(light.dir, np.float32)
+        if light.type != mujoco.mjtLightType.mjLIGHT_SPOT or light.headlight or abs(forward[0]) > _STEEP:
+            return None
+        up = np.array([0.0, -forward[2], forward[1]], np.float32) / np.hypot(forward[1], forward[2])
+        size = int(self._context.shadowSize) - 2  # the outermost are left free
+        focal = 0.5 * size / np.tan(np.radians(float(light.cutoff)) * float(self._context.shadowScale))
+        axes = np.stack([np.cross(forward, up), up, forward])
+        return View(np.array(light.pos, np.float32), axes, float(focal), size, np.full((1, 2), 0.5, np.float32))
+
+
+def _needed(places: Array, corners: Array, pictures: Sequence[View], maps: Sequence[View]) -> Array:
+    """Of the triangles with these ``corners`` (3, N) among ``places`` (3, V) those that cover a sample of any view, (3, M)."""
+    seen = [_projected(places, view) for view in pictures]
+    shown = np.zeros(corners.shape[1], bool)
+    for view, (x, y, behind) in zip(pictures, seen, strict=True):
+        _cover(x, y, behind, corners, view, shown)
+    casting = shown.copy()
+    for view in maps:
+        _cover(*_projected(places, view), corners, view, casting)
+    # What only casts a shadow is drawn in every picture too. Turned over where it would face them, OpenGL leaves it out early.
+    only = np.compress(casting & ~shown, corners, axis=1)
+    front = [_area(x[only], y[only]) * view.sign > 0 for view, (x, y, _) in zip(pictures, seen, strict=True)]
+    turned = np.logical_and.reduce(front)
+    return np.concatenate([np.compress(shown, corners, axis=1), np.where(turned, only[::-1], only)], axis=1)
+
+
+def _projected(places: Array, view: View) -> tuple[Array, Array, Array]:
+    """Pixels x and y, each (V,), and which are too near to have any."""
+    right, up, depth = view.axes @ places - (view.axes @ view.eye)[:, None]
+    behind = depth < view.near
+    scale = view.focal / np.maximum(depth, view.near)
+    return right * scale + 0.5 * view.size, up * scale + 0.5 * view.size, behind
+
+
+def _cover(x: Array, y: Array, behind: Array, corners: Array, view: View, marked: Array) -> None:
+    """Mark (N,) those triangles that face a view and cover one of its samples, and all that it cannot say this of."""
+    if behind.any():
+        marked |= behind[corners].any(0)
+    found = np.flatnonzero(_between(x, y, view, corners) & ~marked)
+    chosen = np.take(corners, found, axis=1)
+    facing = _area(x[chosen], y[chosen]) * view.sign > 0
+    found, chosen = found[facing], np.compress(facing, chosen, axis=1)
+    flat = _Flat.of(x[chosen], y[chosen], view.sign)
+    covers = np.zeros(len(found), bool)
+    for shift in view.samples:
+        first = np.ceil(flat.low - shift[:, None]) + shift[:, None]  # of the box around a triangle the first sample
+        boxed = (first <= flat.high).all(0)
+        several = boxed & (first + 1.0 <= flat.high).any(0)
+        covers |= boxed & flat.over(first)
+        if len(view.samples) > 1:  # few triangles of a picture have several in their box: not worth the time
+            covers |= several
+            continue
+        again = np.flatnonzero(several & ~covers)
+        rest, first = flat.only(again), np.take(first, again, axis=1)
+        covers[again] = (first + 2.0 <= rest.high).any(0)
+        for step in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+            covers[again] |= rest.over(first + np.array(step, np.float32)[:, None])
+    marked[found[covers]] = True
+
+
+class _Flat(NamedTuple):
+    """Triangles in a picture."""
+
+    x: Array  # (3, N), of the corners
+    y: Array
+    along_x: Array  # (3, N), of the sides
+    along_y: Array
+    slack: Array
+    low: Array  # (2, N)
+    high: Array
+
+    @classmethod
+    def of(cls, x: Array, y: Array, sign: float) -> _Flat:
+        along_x, along_y = (sign * (part[[1, 2, 0]] - part) for part in (x, y))
+        slack = -_SLACK * (np.abs(along_x) + np.abs(along_y))
+        low, high = (np.stack([extreme(x, axis=0), extreme(y, axis=0)]) for extreme in (np.min, np.max))
+        return cls(x, y, along_x, along_y, slack, low, high)
+
+    def only(self, chosen: Array) -> _Flat:
+        return _Flat(*(np.take(part, chosen, axis=1) for part in self))
+
+    def over(self, place: Array) -> Array:
+        """Which (N,) cover the place (2, N) in each of them."""
+        inside = self.along_x * (place[1] - self.y) - self.along_y * (place[0] - self.x) > self.slack
+        return np.asarray(inside[0] & inside[1] & inside[2])
+
+
+def _between(x: Array, y: Array, view: View, corners: Array) -> Array:
+    """Which triangles (N,) have a sample between their corners, both across and up.
+
+    Those of whose corners all are in one column or one row of the samples have none. All samples are looked at in one integer, which has
+    a part for the column and the row of each."""
+    kind = _cell(view.size)
+    cells = np.empty((len(x), 2, len(view.samples)), kind)
+    x, y = (np.clip(part, -_EDGE, view.size + _EDGE) + (_EDGE + 1.0) for part in (x, y))
+    for index, shift in enumerate(view.samples):
+        cells[:, 0, index], cells[:, 1, index] = x - shift[0], y - shift[1]
+    word = np.dtype(f"u{cells[0].nbytes}")
+    a, b, c = cells.reshape(len(x), -1).view(word)[:, 0][corners]
+    differ = (a ^ b) | (b ^ c)
+    high = np.full(cells[0].size, 1 << (8 * kind.itemsize - 1), kind).view(word)[0]
+    crossed = (((differ & ~high) + ~high) | differ) & high  # the highest bit of each part that is not 0
+    return np.asarray(crossed & (crossed >> word.type(4 * word.itemsize)) != 0)
+
+
+def _cell(size: int) -> np.dtype[Any]:
+    """What the columns of so many pixels are counted in."""
+    return np.dtype(np.uint8 if size + 2 * _EDGE < 255 else np.uint16)
+
+
+def _area(x: Array, y: Array) -> Array:
+    """Twice the area of triangles with corners (3, N), positive where they are counter-clockwise."""
+    return np.asarray((x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0]))
+
+
+def _load(buffer: int, order: Array) -> None:
+    from OpenGL import GL
+
+    GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, buffer)
+    GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, order.nbytes, order, GL.GL_STREAM_DRAW)
+    GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, 0)
+
+
+def _samples(context: Any) -> Array:
+    """Where in a pixel its samples are, (S, 2)."""
+    from OpenGL import GL
+
+    GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, int(context.offFBO))
+    count = int(GL.glGetIntegerv(GL.GL_SAMPLES))
+    if count < 2:
+        return np.full((1, 2), 0.5, np.float32)
+    return np.stack([np.asarray(GL.glGetMultisamplefv(GL.GL_SAMPLE_POSITION, index), np.float32) for index in range(count)])

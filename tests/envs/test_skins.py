@@ -1,0 +1,97 @@
+"""Skins in fewer triangles: pictures stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diswm.envs import render, skins
+
+pytestmark = pytest.mark.usefixtures("gl")
+ROUND, TALL = 60, 40
+
+
+def ball(light: str = "", way: str = "-.1 .1 -1", colour: str = "1 .6 .3 1", size: float = 0.4) -> Any:
+    """A model whose skin is a dented ball of 2 x 60 x 39 = 4,680 triangles above a floor that mirrors it, and its state."""
+    import mujoco
+
+    around, up = np.meshgrid(np.arange(ROUND) * 2 * np.pi / ROUND, np.linspace(-np.pi / 2, np.pi / 2, TALL))
+    radius = size * (1 + 0.15 * np.sin(5 * around) * np.cos(3 * up))
+    places = radius[..., None] * np.stack([np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)], -1)
+    row, column = np.meshgrid(np.arange(TALL - 1), np.arange(ROUND), indexing="ij")
+    a, b = row * ROUND + column, row * ROUND + (column + 1) % ROUND
+    faces = np.concatenate([np.stack([a, b, a + ROUND], -1), np.stack([b, b + ROUND, a + ROUND], -1)])
+    text = [" ".join(map(str, array.ravel())) for array in (places.round(5), faces, np.arange(ROUND * TALL), np.ones(ROUND * TALL))]
+    model = mujoco.MjModel.from_xml_string(f"""<mujoco><asset><material name="mirror" reflectance="0.4"/></asset><worldbody>
+      <light pos="0.3 0.2 3" dir="{way}" cutoff="40" {light}/>
+      <camera pos="0 -3 1.2" xyaxes="1 0 0 0 .3 .95"/>
+      <geom type="plane" size="3 3 .1" material="mirror"/>
+      <body name="b" pos="0 0 .8" quat="1 .2 .1 .3"><joint type="ball"/><geom type="sphere" size=".1" group="4"/></body></worldbody>
+      <deformable><skin vertex="{text[0]}" face="{text[1]}" rgba="{colour}"><bone body="b" bindpos="0 0 0" bindquat="1 0 0 0"
+      vertid="{text[2]}" vertweight="{text[3]}"/></skin></deformable></mujoco>""")
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    return model, data
+
+
+def drawn(world: Any, size: int = 64) -> tuple[np.ndarray, int]:
+    """The picture, and of how many triangles the skin in it was."""
+    renderer = render.GLRenderer(*world, 0, size)
+    image, count = renderer.draw().astype(float), int(renderer._scene.skinfacenum[0])
+    renderer.close()
+    return image, count
+
+
+def whole(monkeypatch: pytest.MonkeyPatch, world: Any, size: int = 64) -> np.ndarray:
+    """The picture of all triangles."""
+    with monkeypatch.context() as patch:
+        patch.setattr(skins.Skins, "show", lambda *_: None)
+        image, count = drawn(world, size)
+    assert count == 2 * ROUND * (TALL - 1)
+    return image
+
+
+@pytest.mark.parametrize("size", [32, 64, 100])
+def test_the_picture_stays(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    world = ball()
+    expected = whole(monkeypatch, world, size)
+    image, count = drawn(world, size)
+    assert count < 0.9 * 2 * ROUND * (TALL - 1)
+    # A triangle may be placed otherwise by a 256th of a pixel: single samples.
+    assert (np.abs(image - expected).max(2) > 3).sum() <= 2
+    assert np.abs(image - expected).mean() < 0.01
+
+
+def test_each_view_needs_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = ball()
+    expected = whole(monkeypatch, world)
+    pictures, maps = skins.Skins._pictures, skins.Skins._map
+
+    def off() -> float:
+        return float(np.abs(drawn(world)[0] - expected).mean())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(skins.Skins, "_pictures", lambda *about: list(pictures(*about))[:1])
+        assert off() > 0.1, "the mirror's are missing"
+    with monkeypatch.context() as patch:
+        patch.setattr(skins.Skins, "_pictures", lambda *about: list(pictures(*about))[1:])
+        assert off() > 0.1, "the camera's are missing"
+    # From 300 m above all lie between the map's points: its shadow is that of what the pictures need.
+    far = np.array([0.0, 0.0, 300.0], np.float32)
+    monkeypatch.setattr(skins.Skins, "_map", lambda *about: maps(*about)._replace(eye=far))  # type: ignore[union-attr]
+    assert off() > 0.1, "the light's are missing"
+
+
+@pytest.mark.parametrize("about", [{"light": 'directional="true"'}, {"way": "-1 .01 0"}, {"colour": "1 .6 .3 .5"}])
+def test_where_it_cannot_be_known_all_are_drawn(monkeypatch: pytest.MonkeyPatch, about: dict[str, str]) -> None:
+    world = ball(**about)
+    image, count = drawn(world)
+    assert count == 2 * ROUND * (TALL - 1)
+    assert np.array_equal(image, whole(monkeypatch, world))
+
+
+def test_a_skin_around_the_camera_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = ball(size=3.2)  # the camera is 3 m away, and the ball 2.7 to 3.7: some of it lies behind
+    assert np.abs(drawn(world)[0] - whole(monkeypatch, world)).mean() < 0.01
