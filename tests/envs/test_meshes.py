@@ -29,7 +29,8 @@ def test_a_models_mesh_is_what_it_draws() -> None:
     mujoco = pytest.importorskip("mujoco")
     model = mujoco.MjModel.from_xml_string("""<mujoco><asset><mesh name="other" vertex="0 0 0 1 0 0 0 1 0 0 0 1"/>
         <mesh name="box" vertex="-1 -1 -1 1 -1 -1 -1 1 -1 1 1 -1 -1 -1 1 1 -1 1 -1 1 1 1 1 1"
-        normal="-1 -1 -1 1 -1 -1 -1 1 -1 1 1 -1 -1 -1 1 1 -1 1 -1 1 1 1 1 1"/></asset><worldbody><geom type="mesh" mesh="box"/></worldbody></mujoco>""")  # with normals of its own
+        normal="-1 -1 -1 1 -1 -1 -1 1 -1 1 1 -1 -1 -1 1 1 -1 1 -1 1 1 1 1 1"/>
+        </asset><worldbody><geom type="mesh" mesh="box"/></worldbody></mujoco>""")
     mesh = meshes.of_model(model, 1)
     assert sorted(map(tuple, mesh.vertices.round(6))) == sorted((x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))
     assert len(mesh.triangles) == 12
