@@ -95,7 +95,8 @@ def kernel_seconds(call: Callable[[], object], repeats: int = REPEATS, times: in
 
 def best_seconds(call: Call, device: torch.device) -> float:
     """The least time of this product or convolution alone, over the ways that PyTorch has of making it."""
-    made = [torch.randn(shape, device=device).to(call.dtype) for shape in call.shapes]
+    generator = torch.Generator(device).manual_seed(0)  # a recording that failed leaves PyTorch's own unusable on a GPU
+    made = [torch.randn(shape, generator=generator, device=device).to(call.dtype) for shape in call.shapes]
     ways: list[Callable[[], object]]
     if call.name == "mm":
         left, right = made

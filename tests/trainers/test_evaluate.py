@@ -17,6 +17,7 @@ from diswm.agents import Dreamer
 from diswm.contract import Array
 from diswm.envs.vector import InProcess
 from diswm.trainers.evaluate import Abandoned, Diverged, evaluate, mean_actor, random_actor
+from diswm.trainers.run import machine
 from diswm.trainers.seeds import seed_of
 
 
@@ -220,3 +221,13 @@ def test_cost_json(agent: Path) -> None:
     }
     assert (cost["steps"], cost["frames"], cost["updates"], cost["episodes"]) == (150, 300, 25, 3)
     assert cost["peak_rss_bytes"] > 2**20
+
+
+@pytest.mark.parametrize(("held", "device"), [(0, "cpu"), (2**20, "Some GPU")])
+def test_a_run_is_a_gpu_s_where_it_holds_memory_there(held: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of Adam wakes any GPU that there is, also where all weights are on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: held)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    assert machine()["device"] == device
+    assert ("peak_gpu_bytes" in machine()) == bool(held)

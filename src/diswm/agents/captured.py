@@ -137,6 +137,16 @@ class Runner:
         """These tensors on the device."""
         return {name: value.to(self.generator.device, non_blocking=True) for name, value in given.items()}
 
+    def draw_on(self, state: Tensor) -> None:
+        """Draw from this state of a generator on. DiswmError where it is of another kind of device."""
+        if state.numel() != self.generator.get_state().numel():  # a seed and an offset on a GPU, hundreds of numbers on a CPU
+            before = "a CPU" if self.generator.device.type == "cuda" else "a GPU"
+            raise DiswmError(
+                f"The checkpoint was made on {before}, and {self.generator.device} draws other random numbers. Go on where it was made, or "
+                "begin a new run from its weights with --start."
+            )
+        self.generator.set_state(state)
+
     def forget(self) -> None:
         """Drop what is recorded: it knows weights and optimisers by their places, and some get new ones."""
         self._captured.clear()

@@ -228,11 +228,11 @@ class WorldLearner:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave. DiswmError where that was on a GPU and this is a CPU, or the other way round."""
         self.runner.forget()
         self.world.load_state_dict(state["model"]["world"])
         self.optimiser.load(state["optimiser"]["world"])
-        self.generator.set_state(state["generator"])
+        self.runner.draw_on(state["generator"])
         if self.discriminator:
             self.discriminator.net.load_state_dict(state["model"]["discriminator"])
             self.discriminator.optimiser.load(state["optimiser"]["discriminator"])

@@ -265,7 +265,8 @@ def peak_rss_bytes() -> int:
 
 def machine() -> dict[str, Any]:
     """What the numbers of this run were measured on."""
-    gpu = torch.cuda.is_initialized()  # used by this process, not only there
+    # Used by this process, not only there: Adam looks for a GPU, and so wakes it, in runs on a CPU too.
+    gpu = torch.cuda.is_initialized() and torch.cuda.max_memory_reserved() > 0
     return {
         "peak_rss_bytes": peak_rss_bytes(),
         **({"peak_gpu_bytes": torch.cuda.max_memory_reserved()} if gpu else {}),
