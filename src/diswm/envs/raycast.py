@@ -117,6 +117,8 @@ class RayCaster:
         context.has_spot_lights, context.light_attenuation_is_default = True, False
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
+        if (self._model.geom_type[self._geoms] == mujoco.mjtGeom.mjGEOM_PLANE).mean() >= 0.5:
+            self._unsort()
         self._pixels = context.rgb_data.numpy().view(np.uint8).reshape(self._size, self._size, 4)
         # On the CPU .numpy() is a view: writing it is the whole transfer.
         data, model = self._warp_data, self._warp_model
@@ -133,6 +135,16 @@ class RayCaster:
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
         self._record(mjw)
+
+    def _unsort(self) -> None:
+        """Have each ray try all shapes. The ray caster puts planes into boxes of twice their length, which nearly all rays meet: where most
+        shapes are planes, a tree of boxes saves nothing."""
+        import warp as wp
+
+        context = self._context
+        self._boxes = wp.Bvh(context.lower, context.upper, constructor="sah", leaf_size=context.bvh_ngeom)
+        context.bvh, context.bvh_id = self._boxes, self._boxes.id
+        context.group_root.numpy()[:] = -1  # a tree without groups
 
     def _record(self, mjw: Any) -> None:
         """What draws a picture, as one call. Its launches are recorded once: to pack their ninety arguments anew in Python for each

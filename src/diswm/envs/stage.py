@@ -44,9 +44,9 @@ def stage(model: Any, geoms: Array, sites: Array, prints: Sequence[Array] = ()) 
         spec.worldbody.add_camera()
     shapes = [(model.geom_type[i], model.geom_size[i], model.geom_matid[i], model.geom_dataid[i]) for i in geoms]
     shapes += [(model.site_type[i], model.site_size[i], model.site_matid[i], -1) for i in sites]
-    for kind, size, material, mesh in shapes:
+    for (kind, size, material, mesh), (where, turned) in zip(shapes, _places(model, geoms, sites), strict=True):
         legal = size if kind == mujoco.mjtGeom.mjGEOM_PLANE else np.maximum(size, 1e-3)
-        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom(kind), size=legal, contype=0, conaffinity=0, mass=0)
+        geom = spec.worldbody.add_geom(type=mujoco.mjtGeom(kind), size=legal, pos=where, quat=turned, contype=0, conaffinity=0, mass=0)
         if material >= 0:
             geom.material = f"m{material}"
         if kind == mujoco.mjtGeom.mjGEOM_MESH:
@@ -64,6 +64,21 @@ def _add_meshes(spec: Any, model: Any) -> None:
         vertices = model.mesh_vert[first : first + model.mesh_vertnum[i]]
         faces = model.mesh_face[face : face + model.mesh_facenum[i]]
         spec.add_mesh(name=f"s{i}", uservert=vertices.ravel(), userface=faces.ravel())
+
+
+def _places(model: Any, geoms: Array, sites: Array) -> list[tuple[Array, Array]]:
+    """Place and quaternion of each shape where the model starts: the ray caster sorts them by that, once. With all in one place to sort by
+    it takes a fifth longer to draw."""
+    import mujoco
+
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    places = []
+    for where, matrix in [(data.geom_xpos[i], data.geom_xmat[i]) for i in geoms] + [(data.site_xpos[i], data.site_xmat[i]) for i in sites]:
+        turned = np.empty(4)
+        mujoco.mju_mat2Quat(turned, matrix)
+        places.append((where, turned))
+    return places
 
 
 def _copy_looks(model: Any, scene: Any, plane_materials: list[int]) -> None:
