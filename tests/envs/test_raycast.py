@@ -44,3 +44,33 @@ def test_recorded_launches_draw_the_same_pixels() -> None:
     assert len(seen) == 6, "no two pictures are alike"
     for env in pair:
         env.close()
+
+
+def test_shapes_are_sorted_by_where_they_start() -> None:
+    import mujoco
+    from dm_control import suite
+
+    from diswm.envs.stage import stage
+
+    model = suite.load("walker", "walk").physics.model.ptr
+    scene = stage(model, np.arange(model.ngeom), np.arange(model.nsite))
+    placed, expected = mujoco.MjData(scene), mujoco.MjData(model)
+    mujoco.mj_kinematics(scene, placed)
+    mujoco.mj_kinematics(model, expected)
+    assert np.allclose(placed.geom_xpos[: model.ngeom], expected.geom_xpos)
+    assert np.allclose(placed.geom_xmat[: model.ngeom], expected.geom_xmat, atol=1e-6)
+
+
+@pytest.mark.usefixtures("warp")
+def test_trying_all_shapes_draws_what_a_tree_of_boxes_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pictures() -> list[np.ndarray]:
+        env = envs.make(EnvConfig(task="point_mass_easy", renderer="warp"))
+        images = [env.reset(seed=3)[0]] + [env.step(np.array([0.9, -0.7], np.float32))[0] for _ in range(3)]
+        env.close()
+        return images
+
+    alone = pictures()
+    asked: list[Any] = []
+    monkeypatch.setattr("diswm.envs.raycast.RayCaster._unsort", lambda self: asked.append(self))
+    assert np.array_equal(alone, pictures())
+    assert asked, "its walls and its floor are most of its shapes"

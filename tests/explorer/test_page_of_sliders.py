@@ -45,6 +45,17 @@ def test_the_page_needs_nothing_else(agent: Path, teacher: Path, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("stubs")
+def test_a_page_with_another_run_leaves_the_one_alone(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "two" / "3"
+    alone = diswm.explore(one, show=False)
+    kept = alone.read_bytes()
+    both = diswm.explore(one, other, show=False)
+    assert both.parent == one
+    assert both.name == "explore_two_3.html", "a number alone would be no name"
+    assert alone.read_bytes() == kept
+
+
+@pytest.mark.usefixtures("stubs")
 def test_a_browser_opens_where_there_is_a_screen(agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -29,15 +30,16 @@ def explore(
 ) -> Path:
     """Write a page with a slider for each dimension of a run's code and what its model draws of it; with ``other``, of both runs.
 
-    ``out`` is the page (.html) or a folder; the run's own folder unless given. Frames are those of the run's own data, or of
-    ``videos``. With ``show`` it is opened where there is a screen. Returns the page's path. DiswmError for a folder that is no run
-    or has no Gaussian code, and where the extra ``export`` or onnxruntime-web is missing.
+    ``out`` is the page (.html) or a folder; the run's own folder unless given, where a page with ``other`` has a name of its own.
+    Frames are those of the run's own data, or of ``videos``. With ``show`` it is opened where there is a screen. Returns the page's
+    path. DiswmError for a folder that is no run or has no Gaussian code, and where the extra ``export`` or onnxruntime-web is missing.
     """
     require_exporter()
     runtime = read_runtime()
     folders = [Path(run), *([Path(other)] if other else [])]
-    runs = [bundle(folder, videos) | {"name": name} for folder, name in zip(folders, names_of(folders), strict=True)]
-    page = _target(folders[0], out)
+    names = names_of(folders)
+    runs = [bundle(folder, videos) | {"name": name} for folder, name in zip(folders, names, strict=True)]
+    page = _target(folders[0], out, names[1:])
     data = document(runs, runtime).encode()
     write_atomically(page, lambda file: file.write(data), need=len(data), advice=_ADVICE)
     for found in runs:
@@ -48,9 +50,9 @@ def explore(
     return page
 
 
-def _target(folder: Path, out: Path | None) -> Path:
-    if out is None:
-        return folder / "explore.html"
+def _target(folder: Path, out: Path | None, beside: Sequence[str]) -> Path:
+    if out is None:  # the page of a run alone stays
+        return folder / ("_".join(["explore", *(re.sub(r"[^\w.-]+", "_", name) for name in beside)]) + ".html")
     return out if out.suffix.lower() in (".html", ".htm") else out / "explore.html"
 
 
