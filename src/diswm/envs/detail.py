@@ -120,7 +120,7 @@ class Detail:
         """Replace a mesh that is small in the picture by one of fewer vertices."""
         mesh, hull = divmod(geom.dataid, 2)
         if mesh not in self._radii:
-            self._radii[mesh] = float(np.linalg.norm(meshes.of_model(self._model, mesh).vertices, axis=1).max())
+            self._radii[mesh] = float(np.linalg.norm(meshes.vertices(self._model, mesh), axis=1).max())
         radius = self._radii[mesh]
         shown = eye.pixels(geom.pos, radius)
         if hull or shown > SPECK or not self._may(geom):

@@ -6,18 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from diswm.contract import Array
 from diswm.envs.shapes import Mesh
+
+
+def vertices(model: Any, number: int) -> Array:
+    """Those of one of the model's meshes, (V, 3)."""
+    first, count = int(model.mesh_vertadr[number]), int(model.mesh_vertnum[number])
+    return np.array(model.mesh_vert[first : first + count], float)
 
 
 def of_model(model: Any, number: int) -> Mesh:
     """One of the model's meshes, its own normals averaged at each vertex."""
-    first, count = int(model.mesh_vertadr[number]), int(model.mesh_vertnum[number])
+    places = vertices(model, number)
     faces = slice(int(model.mesh_faceadr[number]), int(model.mesh_faceadr[number]) + int(model.mesh_facenum[number]))
-    vertices, triangles = np.array(model.mesh_vert[first : first + count], float), np.array(model.mesh_face[faces])
+    triangles = np.array(model.mesh_face[faces])
     own = model.mesh_normal[int(model.mesh_normaladr[number]) :][model.mesh_facenormal[faces]]
-    normals = np.zeros_like(vertices)
+    normals = np.zeros_like(places)
     np.add.at(normals, triangles, own)
-    return Mesh(vertices, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9), triangles)
+    return Mesh(places, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9), triangles)
 
 
 def merged(mesh: Mesh, cell: float) -> Mesh:
