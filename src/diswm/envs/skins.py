@@ -38,6 +38,7 @@ class Skins:
         self._context = context
         ends = zip(model.skin_faceadr, model.skin_facenum, strict=True)
         self._skins = [np.ascontiguousarray(model.skin_face[first : first + count].T, np.intp) for first, count in ends]
+        self._closed = [_closed(model.skin_vert[first:], corners) for first, corners in zip(model.skin_vertadr, self._skins, strict=True)]
         self._samples = _samples(context) if self._skins else np.zeros((0, 2), np.float32)
 
     def show(self, scene: Any, size: int) -> None:
@@ -49,12 +50,14 @@ class Skins:
         shadowing = [self._map(light) for light in scene.lights[: scene.nlight] if light.castshadow]
         maps = [view for view in shadowing if view is not None]
         solid = all(geom.rgba[3] >= _OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
-        known = solid and len(maps) == len(shadowing) and 2 * len(self._samples) * _cell(size).itemsize in (2, 4, 8)
+        counted = 2 * len(self._samples) * _cell(size).itemsize in (2, 4, 8)
+        known = solid and counted and len(maps) == len(shadowing) and _straight(scene.camera[0])
         pictures = list(self._pictures(scene, size))
         for skin, corners in enumerate(self._skins):
             first, count = int(scene.skinvertadr[skin]), int(scene.skinvertnum[skin])
             places = scene.skinvert[3 * first : 3 * (first + count)].reshape(-1, 3).T
-            order = np.ascontiguousarray((_needed(places, corners, pictures, maps) if known else corners).T, np.uint32)
+            needed = _needed(places, corners, pictures, maps, self._closed[skin]) if known else corners
+            order = np.ascontiguousarray(needed.T, np.uint32)
             _load(int(self._context.skinfaceVBO[skin]), order)
             scene.skinfacenum[skin] = len(order)
 
@@ -89,7 +92,7 @@ class Skins:
         return View(np.array(light.pos, np.float32), axes, float(focal), size, np.full((1, 2), 0.5, np.float32))
 
 
-def _needed(places: Array, corners: Array, pictures: Sequence[View], maps: Sequence[View]) -> Array:
+def _needed(places: Array, corners: Array, pictures: Sequence[View], maps: Sequence[View], closed: bool) -> Array:
     """Of the triangles with these ``corners`` (3, N) among ``places`` (3, V) those that cover a sample of any view, (3, M)."""
     seen = [_projected(places, view) for view in pictures]
     shown = np.zeros(corners.shape[1], bool)
@@ -97,7 +100,10 @@ def _needed(places: Array, corners: Array, pictures: Sequence[View], maps: Seque
         _cover(x, y, behind, corners, view, shown)
     casting = shown.copy()
     for view in maps:
-        _cover(*_projected(places, view), corners, view, casting)
+        x, y, behind = _projected(places, view)
+        # Both sides cast shadows. Those that face away lie under others, unless the skin is open or the light stands in it.
+        for side in (view,) if closed and not behind.any() else (view, view._replace(sign=-1.0)):
+            _cover(x, y, behind, corners, side, casting)
     # What only casts a shadow is drawn in every picture too. Turned over where it would face them, OpenGL leaves it out early.
     only = np.compress(casting & ~shown, corners, axis=1)
     front = [_area(x[only], y[only]) * view.sign > 0 for view, (x, y, _) in zip(pictures, seen, strict=True)]
@@ -115,9 +121,12 @@ def _projected(places: Array, view: View) -> tuple[Array, Array, Array]:
 
 def _cover(x: Array, y: Array, behind: Array, corners: Array, view: View, marked: Array) -> None:
     """Mark (N,) those triangles that face a view and cover one of its samples, and all that it cannot say this of."""
+    likely = _between(x, y, view, corners)
     if behind.any():
-        marked |= behind[corners].any(0)
-    found = np.flatnonzero(_between(x, y, view, corners) & ~marked)
+        near = behind[corners]
+        likely &= ~near.all(0)
+        marked |= near.any(0) & ~near.all(0)
+    found = np.flatnonzero(likely & ~marked)
     chosen = np.take(corners, found, axis=1)
     facing = _area(x[chosen], y[chosen]) * view.sign > 0
     found, chosen = found[facing], np.compress(facing, chosen, axis=1)
@@ -200,6 +209,23 @@ def _load(buffer: int, order: Array) -> None:
     GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, buffer)
     GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, order.nbytes, order, GL.GL_STREAM_DRAW)
     GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, 0)
+
+
+def _straight(camera: Any) -> bool:
+    """Whether the camera shows a perspective around its middle, as high as wide."""
+    plain = not camera.orthographic and float(camera.frustum_width) == 0.0 == float(camera.frustum_center)
+    return plain and float(camera.frustum_bottom) == -float(camera.frustum_top)
+
+
+def _closed(vertices: Array, corners: Array) -> bool:
+    """Whether a skin has an inside, and shows the other side: each edge (two places) is there as often in either direction."""
+    places, place = np.unique(vertices[: int(corners.max(initial=-1)) + 1], axis=0, return_inverse=True)
+    triangles = place.ravel()[corners]
+    starts, ends = triangles.ravel(), triangles[[1, 2, 0]].ravel()
+    ways, back = starts * len(vertices) + ends, ends * len(vertices) + starts
+    a, b, c = places[triangles].astype(float)
+    volume = float((a * np.cross(b, c)).sum())
+    return volume > 0.0 and bool(np.array_equal(np.sort(ways[starts != ends]), np.sort(back[starts != ends])))
 
 
 def _samples(context: Any) -> Array:
