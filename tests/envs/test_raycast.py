@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from diswm import envs
+from diswm.contract import DiswmError
 from diswm.envs import EnvConfig
 
 pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
@@ -74,3 +75,22 @@ def test_trying_all_shapes_draws_what_a_tree_of_boxes_does(monkeypatch: pytest.M
     monkeypatch.setattr("diswm.envs.raycast.RayCaster._unsort", lambda self: asked.append(self))
     assert np.array_equal(alone, pictures())
     assert asked, "its walls and its floor are most of its shapes"
+
+
+@pytest.mark.usefixtures("warp")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_model_of_sites_alone_is_drawn_and_one_of_nothing_is_refused() -> None:
+    import mujoco
+
+    from diswm.envs.raycast import RayCaster
+
+    def caster(bodies: str) -> RayCaster:
+        model = mujoco.MjModel.from_xml_string(f"""<mujoco><worldbody><light pos="0 0 3"/><camera pos="0 -2 1" xyaxes="1 0 0 0 .45 .9"/>
+            {bodies}</worldbody></mujoco>""")
+        data = mujoco.MjData(model)
+        mujoco.mj_forward(model, data)
+        return RayCaster(model, data, 0, 32)
+
+    assert caster('<site size=".3" pos="0 0 .5" rgba="1 0 0 1"/>').draw()[..., 0].max() > 100
+    with pytest.raises(DiswmError, match="no geom or site of it is visible"):
+        caster('<geom type="sphere" size=".3" group="4"/>')

@@ -66,6 +66,8 @@ class RayCaster:
         self._model, self._data, self._camera, self._size = model, data, camera, size
         self._geoms = np.flatnonzero(model.geom_group < _VISIBLE_GROUPS)
         self._sites = np.flatnonzero(model.site_group < _VISIBLE_GROUPS)
+        if not len(self._geoms) + len(self._sites):  # it would crash the process
+            raise DiswmError("The warp renderer cannot draw this task: no geom or site of it is visible. Use --env.renderer gl.")
         self._needs, self._surface = needs, surface
         with _cpu() as mjw:
             self._build(mjw)
@@ -117,7 +119,8 @@ class RayCaster:
         context.has_spot_lights, context.light_attenuation_is_default = True, False
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
-        if (self._model.geom_type[self._geoms] == mujoco.mjtGeom.mjGEOM_PLANE).mean() >= 0.5:
+        planes = int((self._model.geom_type[self._geoms] == mujoco.mjtGeom.mjGEOM_PLANE).sum())
+        if planes and 2 * planes >= len(self._geoms):
             self._unsort()
         self._pixels = context.rgb_data.numpy().view(np.uint8).reshape(self._size, self._size, 4)
         # On the CPU .numpy() is a view: writing it is the whole transfer.
