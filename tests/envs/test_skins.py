@@ -133,3 +133,14 @@ def test_what_lies_behind_a_camera_is_not_drawn_for_it(monkeypatch: pytest.Monke
     image, count = drawn((model, data))
     assert count < 0.5 * model.nskinface, "for its shadow"
     assert np.array_equal(image, whole(monkeypatch, (model, data)))
+
+
+def test_a_triangle_with_a_corner_behind_the_camera_is_drawn() -> None:
+    # From the origin along y: two corners are right of the middle, the third lies behind on the left, and the side between them passes the
+    # eye on the right. Put before the eye that corner would be on the left, where the triangle would face away.
+    places = np.array([[1, 2, 0.5], [1, 2, -0.5], [-0.3, -1, 0]], np.float32).T
+    axes = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], np.float32)
+    view = skins.View(np.zeros(3, np.float32), axes, 32.0, 64, np.full((1, 2), 0.5, np.float32))
+    marked = np.zeros(1, bool)
+    skins._cover(*skins._projected(places, view), np.array([[0], [1], [2]]), view, marked)
+    assert marked.all()

@@ -121,12 +121,10 @@ def _projected(places: Array, view: View) -> tuple[Array, Array, Array]:
 
 def _cover(x: Array, y: Array, behind: Array, corners: Array, view: View, marked: Array) -> None:
     """Mark (N,) those triangles that face a view and cover one of its samples, and all that it cannot say this of."""
-    likely = _between(x, y, view, corners)
     if behind.any():
         near = behind[corners]
-        likely &= ~near.all(0)
         marked |= near.any(0) & ~near.all(0)
-    found = np.flatnonzero(likely & ~marked)
+    found = np.flatnonzero(_between(x, y, view, corners) & ~marked)
     chosen = np.take(corners, found, axis=1)
     facing = _area(x[chosen], y[chosen]) * view.sign > 0
     found, chosen = found[facing], np.compress(facing, chosen, axis=1)

@@ -68,7 +68,7 @@ def _add_meshes(spec: Any, model: Any) -> None:
 
 def _places(model: Any, geoms: Array, sites: Array) -> list[tuple[Array, Array]]:
     """Place and quaternion of each shape where the model starts: the ray caster sorts them by that, once. With all in one place to sort by
-    it takes a fifth longer to draw."""
+    it takes up to a quarter longer to draw."""
     import mujoco
 
     data = mujoco.MjData(model)
