@@ -42,7 +42,7 @@ class Skins:
         self._samples = _samples(context) if self._skins else np.zeros((0, 2), np.float32)
 
     def show(self, scene: Any, size: int) -> None:
-        """Prepare a picture of the scene, (size, size) pixels: what the skins need for it is loaded. From 251 pixels on that is all of them."""
+        """Prepare a picture of the scene, (size, size) pixels: what the skins need for it is loaded. From 251 on that is all of them."""
         import mujoco
 
         if not self._skins:
