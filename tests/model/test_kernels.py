@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -193,3 +197,24 @@ def test_tensors_that_are_left_to_pytorch() -> None:
     for x in (torch.randn(3), torch.randn(400, 100)[:, ::2], torch.randn(200, 100, dtype=torch.float64)):
         assert not kernels.compiled(x)
         assert torch.equal(kernels.elu(x), torch.nn.functional.elu(x))
+
+
+_GATES = """
+import hashlib, torch
+from diswm.model.kernels import gru_gates
+torch.set_num_threads(1)
+torch.manual_seed(0)
+parts, state = 2 * torch.randn(12_000, 600), torch.randn(12_000, 200)
+print(hashlib.sha256(gru_gates(parts.bfloat16(), state, torch.nn.LayerNorm(600)).detach().numpy()).hexdigest())
+"""
+
+
+@needs_numba
+def test_what_is_compiled_now_computes_what_comes_from_the_cache(tmp_path: Path) -> None:
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    # Among 12,000 rows there are some in which another order of a sum shows in the last bit: one in 2,400,000 numbers was enough.
+    new, cached = (
+        subprocess.run([sys.executable, "-c", _GATES], env=env, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert list(tmp_path.rglob("*.nbc")), "the first has left it there"
+    assert new == cached

@@ -15,9 +15,9 @@ ZERO, HALF, ONE = F32(0), F32(0.5), F32(1)
 NORM_EPS = F32(1e-5)  # nn.LayerNorm's own
 
 
-def _compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _compiled(*fastmath: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile at first use, keep the result beside the source or in the user's cache, and let other threads run meanwhile."""
-    flags: dict[str, Any] = {"fastmath": set(fastmath), "nogil": True, "error_model": "numpy"}
+    flags: dict[str, Any] = {"fastmath": set(fastmath), "nogil": True, "error_model": "numpy", **options}
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
@@ -31,6 +31,9 @@ def _compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., An
 _loop = _compiled("contract", "nsz")
 _sum = _compiled("contract", "nsz", "reassoc")  # in any order: not for loops with `_expm1`, whose rounding is an order
 _inline = njit(inline="always", fastmath={"contract", "nsz"})
+# Sums that loops make use of. As functions of their own they are compiled in one way with the loop and in another alone; which of the two
+# is called, and so a last bit, would depend on whether the loop was compiled now or comes from the cache.
+_part = _compiled("contract", "nsz", "reassoc", forceinline=True)
 
 
 def _reinterpret(source: Any, target: Any, kind: ir.Type) -> Any:
@@ -115,7 +118,7 @@ def _tanh(x: Any) -> Any:
     return (t if x < ZERO else -t) / (t + F32(2))
 
 
-@_sum
+@_part
 def _moments(row: Any) -> Any:
     """Mean, and 1 over the standard deviation, of a row of layer norm."""
     total = ZERO
@@ -151,7 +154,7 @@ def gates(parts: Any, state: Any, new: Any, scale: Any, shift: Any) -> None:
             result[i] = old[i] + update * (candidate - old[i]) + bad
 
 
-@_sum
+@_part
 def _level(slope: Any, normed: Any) -> Any:
     """Means of the slopes, and of the slopes times their numbers."""
     level, tilt = ZERO, ZERO
