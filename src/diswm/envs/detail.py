@@ -17,7 +17,7 @@ from diswm.envs import meshes, shapes
 from diswm.envs.floors import Floors
 from diswm.envs.shadows import Shadows
 from diswm.envs.shapes import Mesh
-from diswm.envs.skins import Skins
+from diswm.envs.skins import OPAQUE, Skins
 from diswm.envs.terrain import Terrain
 
 SAG = 0.0035
@@ -30,7 +30,6 @@ SPECK, CELL = 3.0, 0.18
 _SLICES = (8, 12, 16, 20, 24)
 _MOST = 2000  # display lists kept: shapes whose length changes make new ones
 _SMALL, _HALVED = 128, (0.7, 0.3)  # pixels; what larger pictures need
-_OPAQUE = 0.995  # in MuJoCo
 _ROUND = (2, 3, 4, 5)  # mjGEOM_SPHERE, CAPSULE, ELLIPSOID, CYLINDER
 
 
@@ -132,7 +131,7 @@ class Detail:
 
     def _may(self, geom: Any) -> bool:
         """Whether it is opaque and carries no picture, for which the shapes here have no places."""
-        return geom.rgba[3] >= _OPAQUE and geom.texid < 0 and (geom.matid < 0 or bool(self._plain[geom.matid]))
+        return geom.rgba[3] >= OPAQUE and geom.texid < 0 and (geom.matid < 0 or bool(self._plain[geom.matid]))
 
     def _listed(self, key: tuple[Any, ...], make: Callable[[], list[Mesh]]) -> int:
         """The number of a display list, counted from that of the first mesh, as the scene wants it."""

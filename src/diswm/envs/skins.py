@@ -16,7 +16,7 @@ from diswm.contract import Array
 _SLACK = 0.004  # pixels by which OpenGL may place a vertex otherwise
 _STEEP = 0.99  # of a light's way along x: there MuJoCo turns its map otherwise
 _EDGE = 2.0  # pixels around the picture from which on it does not matter where a vertex is
-_OPAQUE = 0.995  # in MuJoCo; of the rest both sides may be drawn
+OPAQUE = 0.995  # in MuJoCo; of the rest both sides may be drawn
 
 
 class View(NamedTuple):
@@ -49,7 +49,7 @@ class Skins:
             return
         shadowing = [self._map(light) for light in scene.lights[: scene.nlight] if light.castshadow]
         maps = [view for view in shadowing if view is not None]
-        solid = all(geom.rgba[3] >= _OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
+        solid = all(geom.rgba[3] >= OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
         counted = 2 * len(self._samples) * _cell(size).itemsize in (2, 4, 8)
         known = solid and counted and len(maps) == len(shadowing) and _straight(scene.camera[0])
         pictures = list(self._pictures(scene, size))
