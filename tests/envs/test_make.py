@@ -28,7 +28,7 @@ def test_the_tasks_are_those_of_the_suite() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"action_repeat": 0}, {"action_repeat": 2.0}, {"image_size": 4}, {"time_limit": 0}, {"shadow_size": 0}, {"renderer": "vulkan"}]
+    "bad", [{"action_repeat": 0}, {"action_repeat": 2.0}, {"image_size": 4}, {"time_limit": 0}, {"shadow_size": -1}, {"renderer": "vulkan"}]
 )
 def test_bad_values_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(DiswmError, match=next(iter(bad))):

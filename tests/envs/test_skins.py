@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from diswm.envs import render, skins
+from diswm.envs.perspective import View, Views
 
 pytestmark = pytest.mark.usefixtures("gl")
 ROUND, TALL = 60, 40
@@ -73,21 +75,20 @@ def test_the_picture_stays(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 def test_each_view_needs_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     world = ball()
     expected = whole(monkeypatch, world)
-    pictures, maps = skins.Skins._pictures, skins.Skins._map
+    needed = skins._needed
 
     def off() -> float:
         return float(np.abs(drawn(world)[0] - expected).mean())
 
-    with monkeypatch.context() as patch:
-        patch.setattr(skins.Skins, "_pictures", lambda *about: list(pictures(*about))[:1])
-        assert off() > 0.1, "the mirror's are missing"
-    with monkeypatch.context() as patch:
-        patch.setattr(skins.Skins, "_pictures", lambda *about: list(pictures(*about))[1:])
-        assert off() > 0.1, "the camera's are missing"
-    # From 300 m above all lie between the map's points: its shadow is that of what the pictures need.
+    def without(change: Callable[[Views], Views]) -> float:
+        monkeypatch.setattr(skins, "_needed", lambda places, corners, views, closed: needed(places, corners, change(views), closed))
+        return off()
+
+    assert without(lambda views: views._replace(mirrors=[])) > 0.1
+    # From 300 m above all lie between the samples: what is left is what the others need.
     far = np.array([0.0, 0.0, 300.0], np.float32)
-    monkeypatch.setattr(skins.Skins, "_map", lambda *about: maps(*about)._replace(eye=far))  # type: ignore[union-attr]
-    assert off() > 0.1, "the light's are missing"
+    assert without(lambda views: views._replace(camera=views.camera._replace(eye=far))) > 0.1
+    assert without(lambda views: views._replace(maps=[only._replace(eye=far) for only in views.maps])) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_triangle_with_a_corner_behind_the_camera_is_drawn() -> None:
     # eye on the right. Put before the eye that corner would be on the left, where the triangle would face away.
     places = np.array([[1, 2, 0.5], [1, 2, -0.5], [-0.3, -1, 0]], np.float32).T
     axes = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], np.float32)
-    view = skins.View(np.zeros(3, np.float32), axes, 32.0, 64, np.full((1, 2), 0.5, np.float32))
+    view = View(np.zeros(3, np.float32), axes, 32.0, 64, np.full((1, 2), 0.5, np.float32))
     marked = np.zeros(1, bool)
     skins._cover(*skins._projected(places, view), np.array([[0], [1], [2]]), view, marked)
     assert marked.all()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from diswm.envs import terrain
-from diswm.envs.shapes import Mesh
 
 ROWS, COLUMNS = 3, 5
 
@@ -28,25 +27,28 @@ def test_it_encloses_its_volume() -> None:
 
 
 def test_what_is_out_of_the_picture_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Mesh] = []
-    monkeypatch.setattr(terrain, "compiled", lambda number, meshes: drawn.extend(meshes))
+    drawn: list[np.ndarray] = []
+    monkeypatch.setattr(terrain.Terrain, "_draw", lambda self, chosen: drawn.append(chosen))
+    monkeypatch.setattr(terrain, "BLOCK", 1)
     wide = field(0.0)
     wide.hfield_size = np.array([[20.0, 10.0, 2.0, 0.5]])  # squares of 10 x 10 m
-    shown = terrain.Terrain(wide, 0, 7)
-    ahead = np.array([[1.0, 0.0, 0.0]])
-    shown.show(ahead, np.zeros(3))
-    # In front of x = 0, or across it, or nearer than the margin: of 4 squares along x the last two in each of 2 rows, the sides at
-    # x = 20 and at y = -10 and 10, the bottom. Those that end at x = 0 come nearer than their middles say, so they stay too.
-    kept = drawn[0].vertices.reshape(-1, 3, 3)
-    assert (kept[..., 0].max(1) >= -terrain.MARGIN).all()
-    assert {20.0, 10.0, 0.0} <= {*kept[..., 0].ravel().tolist()}
-    assert len(kept) < len(terrain.surface(wide, 0))
-    shown.show(ahead, np.array([0.2, 0.0, 0.0]))
-    assert len(drawn) == 1, "a small step changes nothing"
-    shown.show(ahead, np.array([30.0, 0.0, 0.0]))
-    assert len(drawn) == 2
-    assert len(drawn[1].vertices) < len(drawn[0].vertices), "all of it lies behind"
-    wide.hfield_data[:] = 1.0
+    shown, ahead = terrain.Terrain(wide, 0, 7), np.array([[1.0, 0.0, 0.0]])
+    # A block is drawn unless its middle is further behind than the margin and its own reach, 7.1 m: of 4 along x, in each of 2 rows.
+    # Sides and bottom always are.
+    for x, columns in ((0.0, [0, 1, 1, 1]), (14.0, [0, 0, 0, 1]), (30.0, [0, 0, 0, 0])):
+        shown.whole(ahead, np.array([x, 0.0, 0.0]))
+        assert drawn[-1].tolist() == [*map(bool, columns * 2), True]
+
+
+def test_its_blocks_are_all_of_it() -> None:
+    model = field(0.0)
+    model.hfield_data = np.linspace(0.0, 1.0, ROWS * COLUMNS).astype(np.float32)
+    whole, shown = terrain.surface(model, 0), terrain.Terrain(model, 0, 7)
+    shown._read()
+    assert len(shown._parts) == 2, "one block, and sides and bottom"
+    assert np.array_equal(np.unique(np.concatenate(shown._parts), axis=0), np.unique(whole, axis=0))
+    assert shown._tallest.tolist() == [[2.0]]
+    model.hfield_data[:] = 0.5
     shown.reset()
-    shown.show(ahead, np.zeros(3))
-    assert drawn[2].vertices[:, 2].max() == pytest.approx(2.0), "the new heights"
+    shown._read()
+    assert shown._tallest.tolist() == [[1.0]], "the new heights"

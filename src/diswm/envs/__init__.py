@@ -42,6 +42,7 @@ _SUITE = (
 )
 """Written out, so that listing the tasks needs no simulator; a test holds it against the installed suite."""
 _WALKS = {"pusher": "episode"}
+_SHADOWS = {"quadruped_escape": 2048}
 """Tasks whose colours do not walk at every frame, unless they are told to: the release draws those of Pusher at reset alone."""
 _DRAWER = {"drawer/open": "drawer_open", "drawer/close": "drawer_close"}
 """Tasks of DrawerWorld, as they are also written and as they are called here."""
@@ -70,15 +71,15 @@ class EnvConfig:
     """Distractions that change in mid-run: `0:set1, 0.5:set2`, from fractions of the budget on; gradually: `0.4-0.6:set2+camera:easy`."""
     time_limit: int = 1000
     """Longest episode, in frames; the suite's own limit (1000), DrawerWorld's (200), pusher's and the toy's (100) hold as well."""
-    shadow_size: int = 512
-    """Size of the shadow map in texels (gl only): 512 looks like the suite's 2048 at 64x64 and is faster; but quadruped_escape's terrain
-    is only drawn as the suite draws it with 2048."""
+    shadow_size: int = 0
+    """Size of the shadow map in texels (gl only). 0 settles it: 512, which at 64x64 looks like the suite's 2048 and is faster, but 2048 for
+    quadruped_escape, whose terrain shows the map's grain."""
     drawer_reward: Literal["v3", "v1"] = "v3"
     """Rewards and success of DrawerWorld: v3 are those of today's metaworld (0 to 10 a frame), v1 the published ones (thousands)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", _DRAWER.get(self.task, self.task))
-        for name, low, high in (("action_repeat", 1, 100), ("image_size", 8, 480), ("time_limit", 1, 10**9), ("shadow_size", 1, 16384)):
+        for name, low, high in (("action_repeat", 1, 100), ("image_size", 8, 480), ("time_limit", 1, 10**9), ("shadow_size", 0, 16384)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise DiswmError(f"{name}={value!r} must be an integer from {low} to {high} (--env.{name.replace('_', '-')}).")
@@ -89,8 +90,8 @@ class EnvConfig:
         self.plan()
 
     def settled(self) -> EnvConfig:
-        """The same with what the task decides decided: when its colours walk, and that Gymnasium's worlds have none."""
-        return dataclasses.replace(self, distract=self._colours())
+        """The same with what the task decides decided: when its colours walk, that Gymnasium's worlds have none, the map of shadows."""
+        return dataclasses.replace(self, distract=self._colours(), shadow_size=self.shadow_size or _SHADOWS.get(self.task, 512))
 
     def _colours(self) -> ColourConfig:
         found = self.distract
@@ -137,23 +138,23 @@ def open_scene(config: EnvConfig) -> tuple[Paintable, int]:
     from diswm.envs import toy
 
     scene: Paintable
-    kinds = frozenset(config.plan().kinds())
+    kinds, texels = frozenset(config.plan().kinds()), config.settled().shadow_size
     if config.task in toy.TASKS:
         scene, limit = toy.ToyScene(config.task, config.image_size), min(config.time_limit, toy.TIME_LIMIT)
     elif config.task == "pusher":
         from diswm.envs import pusher
 
-        scene = pusher.PusherScene(config.image_size, config.renderer, config.shadow_size)
+        scene = pusher.PusherScene(config.image_size, config.renderer, texels)
         limit = min(config.time_limit, pusher.TIME_LIMIT)
     elif config.task in _SUITE.split():
         from diswm.envs.dmc import SuiteScene
 
-        scene = SuiteScene(config.task, config.image_size, config.renderer, config.shadow_size, kinds)
+        scene = SuiteScene(config.task, config.image_size, config.renderer, texels, kinds)
         limit = config.time_limit
     elif config.task in _DRAWER.values():
         from diswm.envs import drawer
 
-        scene = drawer.DrawerScene(config.task, config.image_size, config.renderer, config.shadow_size, kinds, config.drawer_reward)
+        scene = drawer.DrawerScene(config.task, config.image_size, config.renderer, texels, kinds, config.drawer_reward)
         limit = min(config.time_limit, drawer.TIME_LIMIT)
     else:
         error = unknown("task", config.task, tasks())

@@ -1,20 +1,22 @@
 """Level of detail for OpenGL: no more triangles than a small picture shows, in the scene of each picture.
 
-What is round is drawn with fewer corners where it is small, wide floors with larger squares far away, height fields without what is out
-of the picture, and the map of shadows shows no more than what casts them. All of it follows from the state alone: a picture does not
+What is round is drawn with fewer corners where it is small, wide floors with larger squares far away, height fields and skins without what
+is not to be seen, and the map of shadows shows no more than what casts them. All of it follows from the state alone: a picture does not
 depend on those before it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from diswm.envs import meshes, shapes
+from diswm.envs import meshes, perspective, shapes
 from diswm.envs.floors import Floors
+from diswm.envs.perspective import Views
 from diswm.envs.shadows import Shadows
 from diswm.envs.shapes import Mesh
 from diswm.envs.skins import OPAQUE, Skins
@@ -30,6 +32,7 @@ SPECK, CELL = 3.0, 0.18
 _SLICES = (8, 12, 16, 20, 24)
 _MOST = 2000  # display lists kept: shapes whose length changes make new ones
 _SMALL, _HALVED = 128, (0.7, 0.3)  # pixels; what larger pictures need
+_RAYS = importlib.util.find_spec("numba") is not None
 _ROUND = (2, 3, 4, 5)  # mjGEOM_SPHERE, CAPSULE, ELLIPSOID, CYLINDER
 
 
@@ -56,6 +59,7 @@ class Detail:
         self._solid = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_HFIELD)
         self._plain = (model.mat_texid < 0).all(1)
         self._radii: dict[int, float] = {}  # of meshes
+        self._samples = perspective.samples(context) if model.nskin or model.nhfield else None
         self._skins = Skins(model, context)
         self._terrains = [Terrain(model, field, context.baseHField + field) for field in range(model.nhfield)]
 
@@ -74,7 +78,8 @@ class Detail:
         if self._floors is not None:
             self._floors.show(data, camera)
         self._shadows.show(data)
-        self._skins.show(scene, self._size)
+        views = None if self._samples is None else perspective.views(scene, self._context, self._size, self._samples)
+        self._skins.show(scene, views)
         eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
         for index in range(scene.ngeom):
             geom = scene.geoms[index]
@@ -83,11 +88,33 @@ class Detail:
                 self._roundish(geom, eye)
             elif shape == kind.mjGEOM_MESH and geom.dataid >= 0:
                 self._small(geom, eye)
-            elif shape == kind.mjGEOM_HFIELD and geom.dataid >= 0:
-                turn = np.asarray(geom.mat)
-                self._terrains[geom.dataid].show(eye.sides @ turn, (eye.place - geom.pos) @ turn)
             elif shape == kind.mjGEOM_PLANE and geom.objid == lowest and geom.mat[2, 2] > 0.999:
                 geom.category = mujoco.mjtCatBit.mjCAT_DECOR  # under a floor that faces up nothing is left to lie in its shadow
+        for geom in [geom for geom in scene.geoms[: scene.ngeom] if geom.type == kind.mjGEOM_HFIELD and geom.dataid >= 0]:
+            self._field(geom, scene, eye, views)
+
+    def _field(self, geom: Any, scene: Any, eye: _Eye, views: Views | None) -> None:
+        """Prepare a height field, and what it hides or reflects."""
+        import mujoco
+
+        terrain, turn = self._terrains[geom.dataid], np.asarray(geom.mat, float)
+        if views is None or not _RAYS or scene.ngeom == scene.maxgeom:
+            terrain.whole(eye.sides @ turn, (eye.place - geom.pos) @ turn)
+            return
+        planes_there = (floor for floor in scene.geoms[: scene.ngeom] if floor.type == mujoco.mjtGeom.mjGEOM_PLANE)
+        eye_at = views.camera.eye
+        floors = [floor for floor in planes_there if floor.rgba[3] >= OPAQUE and floor.mat[:, 2] @ (eye_at - floor.pos) > 0.0]
+        planes = np.array([[*(floor.mat[:, 2] @ turn), floor.mat[:, 2] @ (floor.pos - geom.pos)] for floor in floors]).reshape(-1, 4)
+        shade, shown = terrain.show(views.moved(geom.pos, turn), planes, np.array([floor.reflectance > 0.0 for floor in floors], bool))
+        for floor in (floor for floor, seen in zip(floors, shown, strict=True) if not seen):
+            floor.reflectance = 0.0
+            if floor.category == mujoco.mjtCatBit.mjCAT_DECOR:
+                floor.type = mujoco.mjtGeom.mjGEOM_NONE
+        geom.category = mujoco.mjtCatBit.mjCAT_DECOR
+        cast = scene.geoms[scene.ngeom]
+        mujoco.mjv_initGeom(cast, mujoco.mjtGeom.mjGEOM_MESH, np.zeros(3), geom.pos, turn.ravel(), geom.rgba)
+        cast.category, cast.dataid = mujoco.mjtCatBit.mjCAT_STATIC, shade - int(self._context.baseMesh)
+        scene.ngeom += 1
 
     def _roundish(self, geom: Any, eye: _Eye) -> None:
         """Replace a sphere, ellipsoid, capsule or cylinder by one as coarse as its size in the picture allows."""

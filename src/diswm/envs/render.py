@@ -85,6 +85,8 @@ class GLRenderer:
             self._gl.make_current()
             with _settings(model, shadow_size, size):
                 self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+            if backend != "glfw":
+                _drop_stencil(self._mjr)
             self._detail = Detail(model, self._mjr, size)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
             mend = "apt-get install libosmesa6" if backend == "osmesa" else MEND_GL
@@ -203,6 +205,17 @@ def _settings(model: Any, shadow_size: int, size: int) -> Iterator[None]:
         yield
     finally:
         quality.shadowsize, buffer.offwidth, buffer.offheight = before
+
+
+def _drop_stencil(context: Any) -> None:
+    """Take from the map of shadows the stencil that MuJoCo puts beside its depths (for macOS) and never uses: in software it is cleared
+    in half the time without. The depths, and the pictures, are the same."""
+    from OpenGL import GL
+
+    bound, size = GL.glGetIntegerv(GL.GL_TEXTURE_BINDING_2D), int(context.shadowSize)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, int(context.shadowTex))
+    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_DEPTH_COMPONENT24, size, size, 0, GL.GL_DEPTH_COMPONENT, GL.GL_UNSIGNED_INT, None)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, bound)
 
 
 def _close_at_exit(renderer: weakref.ref[GLRenderer]) -> None:

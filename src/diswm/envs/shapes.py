@@ -122,9 +122,7 @@ def compiled(number: int, meshes: Sequence[Mesh], closed: bool = False) -> None:
     from OpenGL import GL
 
     kinds = GL.GL_VERTEX_ARRAY, GL.GL_NORMAL_ARRAY, GL.GL_TEXTURE_COORD_ARRAY
-    # A model with a skin (dog) leaves its buffers bound, and OpenGL would take the addresses below for places in them. MuJoCo binds anew.
-    for buffer in (GL.GL_ARRAY_BUFFER, GL.GL_ELEMENT_ARRAY_BUFFER):
-        GL.glBindBuffer(buffer, 0)
+    _unbind()
     GL.glNewList(number, GL.GL_COMPILE)
     if closed:
         GL.glPushAttrib(GL.GL_ENABLE_BIT)
@@ -145,3 +143,25 @@ def compiled(number: int, meshes: Sequence[Mesh], closed: bool = False) -> None:
     if closed:
         GL.glPopAttrib()
     GL.glEndList()
+
+
+def bare(number: int, corners: Array) -> None:
+    """Make triangles (N, 3, 3) without normals the display list of this number: for maps of shadows alone. The context must be current."""
+    from OpenGL import GL
+
+    _unbind()
+    places = np.ascontiguousarray(corners, "f4")
+    GL.glNewList(number, GL.GL_COMPILE)
+    GL.glVertexPointer(3, GL.GL_FLOAT, 0, places)
+    GL.glEnableClientState(GL.GL_VERTEX_ARRAY)
+    GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3 * len(places))
+    GL.glDisableClientState(GL.GL_VERTEX_ARRAY)
+    GL.glEndList()
+
+
+def _unbind() -> None:
+    """A model with a skin (dog) leaves its buffers bound, and OpenGL would take addresses for places in them. MuJoCo binds anew."""
+    from OpenGL import GL
+
+    for buffer in (GL.GL_ARRAY_BUFFER, GL.GL_ELEMENT_ARRAY_BUFFER):
+        GL.glBindBuffer(buffer, 0)

@@ -6,29 +6,16 @@ of a skin lie between such points. Which ones do not is found here for the pictu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from diswm.contract import Array
+from diswm.envs.perspective import View, Views
 
 _SLACK = 0.004  # pixels by which OpenGL may place a vertex otherwise
-_STEEP = 0.99  # of a light's way along x: there MuJoCo turns its map otherwise
 _EDGE = 2.0  # pixels around the picture from which on it does not matter where a vertex is
 OPAQUE = 0.995  # in MuJoCo; of the rest both sides may be drawn
-
-
-class View(NamedTuple):
-    """A perspective: what lies ``d`` from ``eye`` is at pixel (right . d, up . d) ``focal`` / forward . d from the middle."""
-
-    eye: Array
-    axes: Array  # (3, 3): right, up, forward
-    focal: float
-    size: int  # of the picture
-    samples: Array  # (S, 2): where in a pixel it is looked at
-    near: float = 1e-3
-    sign: float = 1.0  # -1 for a mirror, which shows triangles counter-clockwise that are clockwise
 
 
 class Skins:
@@ -39,67 +26,32 @@ class Skins:
         ends = zip(model.skin_faceadr, model.skin_facenum, strict=True)
         self._skins = [np.ascontiguousarray(model.skin_face[first : first + count].T, np.intp) for first, count in ends]
         self._closed = [_closed(model.skin_vert[first:], corners) for first, corners in zip(model.skin_vertadr, self._skins, strict=True)]
-        self._samples = _samples(context) if self._skins else np.zeros((0, 2), np.float32)
 
-    def show(self, scene: Any, size: int) -> None:
-        """Prepare a picture of the scene, (size, size) pixels: what the skins need for it is loaded. From 251 on that is all of them."""
+    def show(self, scene: Any, views: Views | None) -> None:
+        """Prepare a picture of the scene: what the skins need for it is loaded. Where its views are not known that is all of them, and so
+        it is from 251 pixels on."""
         import mujoco
 
-        if not self._skins:
-            return
-        shadowing = [self._map(light) for light in scene.lights[: scene.nlight] if light.castshadow]
-        maps = [view for view in shadowing if view is not None]
         solid = all(geom.rgba[3] >= OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
-        counted = 2 * len(self._samples) * _cell(size).itemsize in (2, 4, 8)
-        known = solid and counted and len(maps) == len(shadowing) and _straight(scene.camera[0])
-        pictures = list(self._pictures(scene, size))
+        counted = views is not None and 2 * len(views.camera.samples) * _cell(views.camera.size).itemsize in (2, 4, 8)
         for skin, corners in enumerate(self._skins):
             first, count = int(scene.skinvertadr[skin]), int(scene.skinvertnum[skin])
             places = scene.skinvert[3 * first : 3 * (first + count)].reshape(-1, 3).T
-            needed = _needed(places, corners, pictures, maps, self._closed[skin]) if known else corners
+            needed = _needed(places, corners, views, self._closed[skin]) if views and solid and counted else corners
             order = np.ascontiguousarray(needed.T, np.uint32)
             _load(int(self._context.skinfaceVBO[skin]), order)
             scene.skinfacenum[skin] = len(order)
 
-    def _pictures(self, scene: Any, size: int) -> Iterator[View]:
-        """The scene's camera, and what its mirrors see."""
-        import mujoco
 
-        camera = mujoco.mjv_averageCamera(scene.camera[0], scene.camera[1])  # they stand an eye's distance apart
-        eye, forward, up = (np.array(part, np.float32) for part in (camera.pos, camera.forward, camera.up))
-        near = float(camera.frustum_near)
-        focal = 0.5 * size * near / float(camera.frustum_top)
-        view = View(eye, np.stack([np.cross(forward, up), up, forward]), focal, size, self._samples, near)
-        yield view
-        for geom in scene.geoms[: scene.ngeom]:
-            if geom.reflectance > 0.0:
-                normal = np.array(geom.mat[:, 2], np.float32)
-                place = geom.pos + normal * (geom.size[2] if geom.type == mujoco.mjtGeom.mjGEOM_BOX else 0.0)
-                turn = np.eye(3, dtype=np.float32) - 2.0 * np.outer(normal, normal)
-                yield view._replace(eye=eye - 2.0 * ((eye - place) @ normal) * normal, axes=view.axes @ turn, sign=-1.0)
-
-    def _map(self, light: Any) -> View | None:
-        """The map of shadows of a spot light, as MuJoCo turns it; None of a light for which that is not known."""
-        import mujoco
-
-        forward = np.array(light.dir, np.float32)
-        if light.type != mujoco.mjtLightType.mjLIGHT_SPOT or light.headlight or abs(forward[0]) > _STEEP:
-            return None
-        up = np.array([0.0, -forward[2], forward[1]], np.float32) / np.hypot(forward[1], forward[2])
-        size = int(self._context.shadowSize) - 2  # the outermost are left free
-        focal = 0.5 * size / np.tan(np.radians(float(light.cutoff)) * float(self._context.shadowScale))
-        axes = np.stack([np.cross(forward, up), up, forward])
-        return View(np.array(light.pos, np.float32), axes, float(focal), size, np.full((1, 2), 0.5, np.float32))
-
-
-def _needed(places: Array, corners: Array, pictures: Sequence[View], maps: Sequence[View], closed: bool) -> Array:
+def _needed(places: Array, corners: Array, views: Views, closed: bool) -> Array:
     """Of the triangles with these ``corners`` (3, N) among ``places`` (3, V) those that cover a sample of any view, (3, M)."""
+    pictures = [views.camera, *views.mirrors]
     seen = [_projected(places, view) for view in pictures]
     shown = np.zeros(corners.shape[1], bool)
     for view, (x, y, behind) in zip(pictures, seen, strict=True):
         _cover(x, y, behind, corners, view, shown)
     casting = shown.copy()
-    for view in maps:
+    for view in views.maps:
         x, y, behind = _projected(places, view)
         # Both sides cast shadows. Those that face away lie under others, unless the skin is open or the light stands in it.
         for side in (view,) if closed and not behind.any() else (view, view._replace(sign=-1.0)):
@@ -209,12 +161,6 @@ def _load(buffer: int, order: Array) -> None:
     GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, 0)
 
 
-def _straight(camera: Any) -> bool:
-    """Whether the camera shows a perspective around its middle, as high as wide."""
-    plain = not camera.orthographic and float(camera.frustum_width) == 0.0 == float(camera.frustum_center)
-    return plain and float(camera.frustum_bottom) == -float(camera.frustum_top)
-
-
 def _closed(vertices: Array, corners: Array) -> bool:
     """Whether a skin has an inside, and shows the other side: each edge (two places) is there as often in either direction."""
     places, place = np.unique(vertices[: int(corners.max(initial=-1)) + 1], axis=0, return_inverse=True)
@@ -224,14 +170,3 @@ def _closed(vertices: Array, corners: Array) -> bool:
     a, b, c = places[triangles].astype(float)
     volume = float((a * np.cross(b, c)).sum())
     return volume > 0.0 and bool(np.array_equal(np.sort(ways[starts != ends]), np.sort(back[starts != ends])))
-
-
-def _samples(context: Any) -> Array:
-    """Where in a pixel its samples are, (S, 2)."""
-    from OpenGL import GL
-
-    GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, int(context.offFBO))
-    count = int(GL.glGetIntegerv(GL.GL_SAMPLES))
-    if count < 2:
-        return np.full((1, 2), 0.5, np.float32)
-    return np.stack([np.asarray(GL.glGetMultisamplefv(GL.GL_SAMPLE_POSITION, index), np.float32) for index in range(count)])

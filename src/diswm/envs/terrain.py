@@ -1,6 +1,8 @@
-"""Height fields in the triangles that the camera can see, of MuJoCo's 80,000: the pictures stay as they are.
+"""Height fields in what a picture shows of them, of MuJoCo's 80,000 triangles.
 
-What is out of the picture by more than `MARGIN` is left out, shadows that it may cast into it included.
+A field fills the map of shadows: millions of texels, of which a small picture looks at one for each of its pixels. So the field itself
+casts no shadows, and small triangles over those texels do in its place. Both are found by following rays (`heights`). Shadows of a field
+on what stands on it are left out.
 """
 
 from __future__ import annotations
@@ -10,54 +12,107 @@ from typing import Any
 import numpy as np
 
 from diswm.contract import Array
-from diswm.envs.shapes import Mesh, compiled
+from diswm.envs.perspective import View, Views
+from diswm.envs.shapes import Mesh, bare, compiled
 
-MARGIN, _STEP = 1.5, 0.5
-"""Metres, and those by which the place moves that this is seen from."""
+MARGIN = 1.5
+"""Metres around the picture in which a field is drawn that casts its own shadows."""
+BLOCK = 8
+"""Squares along the blocks that a field is drawn in."""
 
 
 class Terrain:
-    """One height field of a model, as MuJoCo divides it (`mjr_uploadHField`), in the frame of its geom."""
+    """One height field of a model, in the frame of its geom. The context must be current whenever it is shown."""
 
     def __init__(self, model: Any, field: int, number: int) -> None:
         """``number`` is that of its display list."""
         self._model, self._field, self._number = model, field, number
+        self._half = np.array(model.hfield_size[field][:2], float)
         self._stale = True
-        self._shown: tuple[Array, Array] | None = None  # the planes and the place that it was drawn for
+        self._lists: dict[int, int] = {}  # of its blocks
+        self._shade = 0
 
     def reset(self) -> None:
         """Call when the heights have changed. They are looked at once they are to be seen: a field need not be."""
         self._stale = True
 
-    def _read(self) -> None:
-        self._stale, self._shown = False, None
-        self._corners = surface(self._model, self._field)  # (N, 3, 3)
-        self._middles = self._corners.mean(1)
-        self._radii = np.linalg.norm(self._corners - self._middles[:, None], axis=2).max(1, keepdims=True)
-        sides = self._corners[:, 1:] - self._corners[:, :1]
-        normals = np.cross(sides[:, 0], sides[:, 1])
-        self._normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    def whole(self, sides: Array, place: Array) -> None:
+        """Prepare a picture from ``place`` (3,) of what lies behind none of the planes through it that have these ``sides`` (P, 3), facing
+        in, or less than `MARGIN`."""
+        self._read()
+        inside = ((self._middles - place) @ sides.T > -(MARGIN + self._reach)).all(1)
+        self._draw(np.append(inside, True))
 
-    def show(self, planes: Array, place: Array) -> None:
-        """Prepare a picture from ``place`` (3,) of what lies behind none of ``planes`` (P, 3), through it and facing in. The context
-        must be current."""
-        if self._stale:
-            self._read()
-        place = _STEP * np.round(place / _STEP)
-        if self._shown is not None and np.array_equal(planes, self._shown[0]) and np.array_equal(place, self._shown[1]):
+    def show(self, views: Views, planes: Array, mirrors: Array) -> tuple[int, Array]:
+        """Prepare a picture. The field is drawn in what the camera sees of it, itself or in a mirror: ``planes`` (P, 4), the normal and how
+        far along it, of which some are ``mirrors`` (P,). Returns the display list of what casts the field's shadows, and which (P,) of the
+        planes are to be seen. Raises ModuleNotFoundError where numba is missing."""
+        from OpenGL import GL
+
+        from diswm.envs import heights
+
+        self._read()
+        camera, field = views.camera, (self._heights, self._tallest, self._half)
+        blocks, shown = np.zeros(self._tallest.shape, bool), np.zeros(len(planes), bool)
+        samples = camera.samples.astype(float)
+        places = np.empty((camera.size**2 * len(samples), 3))
+        places = places[: heights.look(*field, *_seen(camera), samples, planes, mirrors, blocks, shown, places)]
+        outside = (np.abs(camera.eye[:2]) > self._half).any() or camera.eye[2] < 0.0
+        self._draw(np.append(blocks, outside))
+        found = [np.zeros((0, 3, 3))]
+        for view in views.maps:
+            corners = np.empty((len(places), 3, 3))
+            found.append(corners[: heights.shade(*field, *_seen(view), places, corners)])
+        self._shade = self._shade or int(GL.glGenLists(1))
+        bare(self._shade, np.concatenate(found))
+        return self._shade, shown
+
+    def _read(self) -> None:
+        if not self._stale:
             return
-        inside = ((self._middles - place) @ planes.T > -(MARGIN + self._radii)).all(1)
-        corners = self._corners[inside].reshape(-1, 3)
-        compiled(self._number, [Mesh(corners, np.repeat(self._normals[inside], 3, axis=0), np.arange(len(corners)))])
-        self._shown = planes, place
+        self._stale = False
+        self._forget()
+        self._heights = _heights(self._model, self._field)
+        corners = surface(self._model, self._field)
+        rows, columns = (count - 1 for count in self._heights.shape)
+        across = -(-columns // BLOCK)
+        square = np.arange(rows)[:, None] // BLOCK * across + np.arange(columns) // BLOCK
+        owner = np.concatenate([square.ravel(), square.ravel()])  # both triangles; sides and bottom come after them
+        order = np.argsort(owner, kind="stable")
+        self._parts = [*np.split(corners[order], np.flatnonzero(np.diff(owner[order])) + 1), corners[len(owner) :]]
+        low, high = (np.array([extreme(part, axis=(0, 1)) for part in self._parts[:-1]]) for extreme in (np.min, np.max))
+        self._middles, self._reach = 0.5 * (low + high), 0.5 * np.linalg.norm(high - low, axis=1, keepdims=True)
+        self._tallest = np.ascontiguousarray(high[:, 2].reshape(-1, across))
+
+    def _forget(self) -> None:
+        if not self._lists:
+            return
+        from OpenGL import GL
+
+        for number in self._lists.values():
+            GL.glDeleteLists(number, 1)
+        self._lists.clear()
+
+    def _draw(self, chosen: Array) -> None:
+        """Make the field's display list one of these blocks (B + 1,), the last of which are its sides and bottom."""
+        from OpenGL import GL
+
+        numbers = np.flatnonzero(chosen)
+        for part in map(int, numbers):
+            if part not in self._lists:
+                self._lists[part] = int(GL.glGenLists(1))
+                compiled(self._lists[part], [_flat(self._parts[part])])
+        called = np.array([self._lists[int(part)] for part in numbers], np.uint32)
+        GL.glNewList(self._number, GL.GL_COMPILE)
+        GL.glCallLists(len(called), GL.GL_UNSIGNED_INT, called)
+        GL.glEndList()
 
 
 def surface(model: Any, field: int) -> Array:
-    """The triangles of a height field, its sides and its bottom, (N, 3, 3)."""
-    rows, columns = int(model.hfield_nrow[field]), int(model.hfield_ncol[field])
-    x_half, y_half, top, base = model.hfield_size[field]
-    start = model.hfield_adr[field]
-    height = model.hfield_data[start : start + rows * columns].reshape(rows, columns) * top
+    """The triangles of a height field as MuJoCo divides it (`mjr_uploadHField`), its sides and its bottom, (N, 3, 3)."""
+    height = _heights(model, field)
+    rows, columns = height.shape
+    x_half, y_half, _, base = model.hfield_size[field]
     x, y = np.meshgrid(np.linspace(-x_half, x_half, columns), np.linspace(-y_half, y_half, rows))
     grid = np.stack([x, y, height], -1)
     near, right, far, over = grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]
@@ -68,3 +123,22 @@ def surface(model: Any, field: int) -> Array:
         found += [np.stack(three, 1) for three in ((foot[:-1], foot[1:], edge[1:]), (foot[:-1], edge[1:], edge[:-1]))]
     a, b, c, d = ((x, y, -base) for x, y in ((-x_half, -y_half), (-x_half, y_half), (x_half, y_half), (x_half, -y_half)))
     return np.concatenate([*found, np.array([[a, b, c], [a, c, d]])])
+
+
+def _heights(model: Any, field: int) -> Array:
+    """In metres, (rows, columns)."""
+    rows, columns, start = (int(part[field]) for part in (model.hfield_nrow, model.hfield_ncol, model.hfield_adr))
+    return np.array(model.hfield_data[start : start + rows * columns].reshape(rows, columns) * float(model.hfield_size[field][2]), float)
+
+
+def _seen(view: View) -> tuple[Array, Array, float, float, int]:
+    """As `heights` has it."""
+    return view.eye.astype(float), view.axes.astype(float), 0.5 * view.size / view.focal, view.near, view.size
+
+
+def _flat(corners: Array) -> Mesh:
+    """Triangles (N, 3, 3), each lit as a whole."""
+    sides = corners[:, 1:] - corners[:, :1]
+    normals = np.cross(sides[:, 0], sides[:, 1])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    return Mesh(corners.reshape(-1, 3), np.repeat(normals, 3, axis=0), np.arange(3 * len(corners)))

@@ -172,7 +172,7 @@ def _views(bare: envs.EnvConfig, seed: int, watch: Watch) -> Iterator[View]:
         except DiswmError as error:
             yield View(renderer, renderer, None, str(error))  # type: ignore[arg-type]
         else:
-            by = "warp, the ray caster" if renderer == "warp" else f"{env.renderer}, shadow map {bare.shadow_size}"
+            by = "warp, the ray caster" if renderer == "warp" else f"{env.renderer}, shadow map {bare.settled().shadow_size}"
             yield View(renderer, by, frames)  # type: ignore[arg-type]
     if not kept:
         return
