@@ -87,6 +87,32 @@ def test_terrain_in_what_is_seen_of_it(monkeypatch: pytest.MonkeyPatch, seed: in
     assert differ.max() < 0.05, "without its shadows 1.3, without the floor more"
 
 
+def test_a_turned_field_between_mirrors_and_two_lights(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mujoco
+
+    pytest.importorskip("numba")
+    model = mujoco.MjModel.from_xml_string("""<mujoco><asset><material name="mirror" reflectance=".4"/>
+      <hfield name="h" nrow="37" ncol="21" size="3 2 .8 .1"/></asset><worldbody>
+      <light pos="1 0 4" dir="-.3 .1 -1" cutoff="40" diffuse=".5 .5 .5"/>
+      <light pos="-1 -1 3" dir=".2 .3 -1" cutoff="50" diffuse=".4 .4 .4"/>
+      <camera pos=".3 -4 2" xyaxes="1 0 0 0 .4 .9"/><geom type="hfield" hfield="h" euler="8 -5 60" pos="0 0 -.1" rgba=".8 .7 .5 1"/>
+      <geom type="plane" size="5 5 .1" pos="0 0 .2" material="mirror" rgba=".5 .6 .7 1"/>
+      <geom type="plane" size="2 2 .1" pos="0 4 -.3" rgba=".9 .2 .2 1"/>
+      <geom type="sphere" size=".3" pos="0 0 1.2"/></worldbody></mujoco>""")
+    x, y = np.meshgrid(np.linspace(0, 9, 21), np.linspace(0, 14, 37))
+    model.hfield_data[:] = (0.5 + 0.25 * np.sin(x) + 0.25 * np.cos(y)).ravel()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    pictures = []
+    for rays in (True, False):
+        monkeypatch.setattr(detail, "_RAYS", rays)
+        renderer = render.GLRenderer(model, data, 0, 64)
+        pictures.append(renderer.draw().astype(float))
+        renderer.close()
+    assert np.abs(pictures[0] - pictures[1]).mean() < 0.05
+    assert len(np.unique(pictures[1].reshape(-1, 3), axis=0)) > 500, "there is much to see"
+
+
 @pytest.fixture
 def walker() -> Iterator[envs.ActionRepeat]:
     made = envs.make(EnvConfig(task="humanoid_walk", renderer="gl", distract=PLAIN), 0)

@@ -78,7 +78,7 @@ def test_along_the_grid_and_straight_down() -> None:
 def looked(height: np.ndarray, eye: Any, planes: Any = NOTHING, near: float = 0.01, size: int = 16) -> Any:
     """Blocks, planes shown, and places lit, of a view straight down that is as wide as it is high."""
     about = field(height)
-    blocks, shown, places = np.zeros(about[1].shape, bool), np.zeros(len(planes[0]), bool), np.empty((size * size, 3))
+    blocks, shown, places = np.zeros(about[1].shape, bool), np.zeros(len(planes[0]), bool), np.empty((3 * size * size, 3))
     count = heights.look(*about, np.array(eye, float), DOWN, 0.5, near, size, MIDDLES, *planes, blocks, shown, places)
     return blocks, shown, places[:count]
 
@@ -93,23 +93,26 @@ def test_a_picture_needs_the_blocks_that_it_shows() -> None:
     assert not len(looked(level, (0.0, 0.0, 1.0), near=1.1)[2]), "what is nearer than the picture begins is not seen"
 
 
-def test_planes_hide_the_field_and_the_other_way_round() -> None:
+def test_planes_that_the_field_hides_are_not_shown() -> None:
     level = np.full((ROWS + 1, COLUMNS + 1), 0.5)
-    for z, seen in ((0.4, False), (0.6, True)):
-        planes = np.array([[0.0, 0.0, 1.0, z]]), np.array([False])
-        blocks, shown, places = looked(level, (0.0, 0.0, 2.0), planes)
-        assert shown.tolist() == [seen]
-        assert blocks.any() != seen
-        assert np.allclose(places[:, 2], max(z, 0.5)), "the place is on what is seen"
-    # A mirror that stands upright, past the end of the field: seen from the field it shows the field.
-    upright, eye = np.array([[-1.0, 0.0, 0.0, -7.0]]), np.array([6.5, 0.0, 1.0])
+    for z in (0.4, 0.6):
+        blocks, shown, places = looked(level, (0.0, 0.0, 2.0), (np.array([[0.0, 0.0, 1.0, z]]), np.array([False])))
+        assert shown.tolist() == [z > 0.5]
+        assert blocks.any(), "the plane may end before it"
+        assert {*places[:, 2].round(6)} == ({0.5} if z < 0.5 else {0.5, 0.6})
+    blocks, shown, _ = looked(level, (0.0, 0.0, 2.0), (np.array([[0.0, 0.0, 1.0, 1.5], [0.0, 0.0, 1.0, 1.0]]), np.zeros(2, bool)))
+    assert shown.all(), "the upper one may end, too"
+
+
+def test_a_mirror_shows_the_field() -> None:
+    # A mirror that stands upright, past the end of the field; from above the field's end, seen is the mirror alone.
+    about, upright, eye = field(np.full((ROWS + 1, COLUMNS + 1), 0.5)), np.array([[-1.0, 0.0, 0.0, -7.0]]), np.array([6.5, 0.0, 1.0])
     ahead = np.array([[0.0, -1.0, 0.0], [0.3, 0.0, 0.95], [0.95, 0.0, -0.3]])
-    for mirror, expected in ((False, False), (True, True)):
-        about = field(level)
-        blocks, shown, places = np.zeros(about[1].shape, bool), np.zeros(1, bool), np.empty((64, 3))
+    for mirror in (False, True):
+        blocks, shown, places = np.zeros(about[1].shape, bool), np.zeros(1, bool), np.empty((128, 3))
         heights.look(*about, eye, ahead, 0.3, 0.01, 8, MIDDLES, upright, np.array([mirror]), blocks, shown, places)
         assert shown.all()
-        assert blocks.any() == expected
+        assert blocks.any() == mirror
 
 
 def shaded(height: np.ndarray, places: np.ndarray, light: Any) -> np.ndarray:

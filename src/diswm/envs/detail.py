@@ -81,6 +81,7 @@ class Detail:
         views = None if self._samples is None else perspective.views(scene, self._context, self._size, self._samples)
         self._skins.show(scene, views)
         eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
+        fields = []
         for index in range(scene.ngeom):
             geom = scene.geoms[index]
             shape = geom.type
@@ -90,8 +91,10 @@ class Detail:
                 self._small(geom, eye)
             elif shape == kind.mjGEOM_PLANE and geom.objid == lowest and geom.mat[2, 2] > 0.999:
                 geom.category = mujoco.mjtCatBit.mjCAT_DECOR  # under a floor that faces up nothing is left to lie in its shadow
-        for geom in [geom for geom in scene.geoms[: scene.ngeom] if geom.type == kind.mjGEOM_HFIELD and geom.dataid >= 0]:
-            self._field(geom, scene, eye, views)
+            elif shape == kind.mjGEOM_HFIELD and geom.dataid >= 0:
+                fields.append(geom)
+        for field in fields:  # what they hide is settled by now
+            self._field(field, scene, eye, views)
 
     def _field(self, geom: Any, scene: Any, eye: _Eye, views: Views | None) -> None:
         """Prepare a height field, and what it hides or reflects."""
@@ -101,15 +104,19 @@ class Detail:
         if views is None or not _RAYS or scene.ngeom == scene.maxgeom:
             terrain.whole(eye.sides @ turn, (eye.place - geom.pos) @ turn)
             return
-        planes_there = (floor for floor in scene.geoms[: scene.ngeom] if floor.type == mujoco.mjtGeom.mjGEOM_PLANE)
-        eye_at = views.camera.eye
-        floors = [floor for floor in planes_there if floor.rgba[3] >= OPAQUE and floor.mat[:, 2] @ (eye_at - floor.pos) > 0.0]
-        planes = np.array([[*(floor.mat[:, 2] @ turn), floor.mat[:, 2] @ (floor.pos - geom.pos)] for floor in floors]).reshape(-1, 4)
-        shade, shown = terrain.show(views.moved(geom.pos, turn), planes, np.array([floor.reflectance > 0.0 for floor in floors], bool))
-        for floor in (floor for floor, seen in zip(floors, shown, strict=True) if not seen):
-            floor.reflectance = 0.0
-            if floor.category == mujoco.mjtCatBit.mjCAT_DECOR:
-                floor.type = mujoco.mjtGeom.mjGEOM_NONE
+        from diswm.envs import heights  # it needs numba
+
+        there, eye_at = scene.geoms[: scene.ngeom], views.camera.eye
+        planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]
+        planes = [plane for plane in planes if plane.mat[:, 2] @ (eye_at - plane.pos) > 0.0]
+        placed = np.array([[*(plane.mat[:, 2] @ turn), plane.mat[:, 2] @ (plane.pos - geom.pos)] for plane in planes]).reshape(-1, 4)
+        mirrors = np.array([plane.reflectance > 0.0 for plane in planes], bool)
+        shade, shown = terrain.show(heights, views.moved(geom.pos, turn), placed, mirrors)
+        one = sum(other.reflectance > 0.0 for other in there) < 2  # of several MuJoCo takes the first, so that has to stay
+        for plane in (plane for plane, seen in zip(planes, shown, strict=True) if not seen and (one or plane.reflectance == 0.0)):
+            plane.reflectance = 0.0
+            if plane.category == mujoco.mjtCatBit.mjCAT_DECOR:
+                plane.type = mujoco.mjtGeom.mjGEOM_NONE
         geom.category = mujoco.mjtCatBit.mjCAT_DECOR
         cast = scene.geoms[scene.ngeom]
         mujoco.mjv_initGeom(cast, mujoco.mjtGeom.mjGEOM_MESH, np.zeros(3), geom.pos, turn.ravel(), geom.rgba)
@@ -121,25 +128,26 @@ class Detail:
         import mujoco
 
         kind = mujoco.mjtGeom
-        shape, size = geom.type, np.asarray(geom.size)
+        shape, size = geom.type, geom.size.tolist()
         tall = shape in (kind.mjGEOM_CAPSULE, kind.mjGEOM_CYLINDER)
-        radius, half = float(size[0] if tall else size.max()), float(size[2] if tall else size.max())
+        radius, half = (size[0], size[2]) if tall else (max(size), max(size))
+        away = eye.away(geom.pos)
         # r (1 - cos(pi / n)), in pixels, is what n corners stand out from n sides. A long edge may cross many pixels in the same place.
-        sag = self._sag * min(1.0, LONG / max(2.0 * eye.pixels(geom.pos, half), 1e-9))
-        needed = math.pi * math.sqrt(eye.pixels(geom.pos, radius) / (2.0 * sag))
+        sag = self._sag * min(1.0, LONG / max(2.0 * eye.pixels(away, half), 1e-9))
+        needed = math.pi * math.sqrt(eye.pixels(away, radius) / (2.0 * sag))
         slices = next((count for count in _SLICES if needed <= count < self._slices), self._slices)
         if (slices == self._slices and self._round) or not self._may(geom):
             return
         cap = self._stacks // 2 if slices == self._slices else slices // 4
         if shape == kind.mjGEOM_CAPSULE:
-            half = round(float(size[2] / size[0]), 2)
+            half = round(size[2] / size[0], 2)
             number = self._listed(("capsule", slices, half), lambda: [shapes.capsule(slices, cap, half)])
-            scale = size[[0, 0, 0]]
+            scale = [size[0]] * 3
         elif shape == kind.mjGEOM_CYLINDER:
             number, scale = self._listed(("cylinder", slices), lambda: shapes.cylinder(slices)), size
         else:
             number, scale = self._listed(("ball", slices), lambda: [shapes.ball(slices, cap)]), size
-        geom.mat = np.asarray(geom.mat) * scale  # a mesh has no size of its own
+        geom.mat = geom.mat * scale  # a mesh has no size of its own
         geom.type, geom.dataid = int(kind.mjGEOM_MESH), number
 
     def _small(self, geom: Any, eye: _Eye) -> None:
@@ -148,7 +156,7 @@ class Detail:
         if mesh not in self._radii:
             self._radii[mesh] = float(np.linalg.norm(meshes.vertices(self._model, mesh), axis=1).max())
         radius = self._radii[mesh]
-        shown = eye.pixels(geom.pos, radius)
+        shown = eye.pixels(eye.away(geom.pos), radius)
         if hull or shown > SPECK or not self._may(geom):
             return
         # In four steps to a doubling, so that there is not a list for every picture.
@@ -183,6 +191,7 @@ class _Eye:
     def __init__(self, scene: Any, size: int) -> None:
         camera = scene.camera[0]
         self.place = np.array(camera.pos, float)
+        self._point = self.place.tolist()
         forward, up = np.array(camera.forward, float), np.array(camera.up, float)
         right = np.cross(forward, up)
         slope = float(camera.frustum_top) / float(camera.frustum_near)  # as high as wide
@@ -190,9 +199,13 @@ class _Eye:
         # Facing in, (4, 3): what is in the picture is in front of all.
         self.sides = np.stack([side * sign + slope * forward for side in (right, up) for sign in (1.0, -1.0)]) / math.hypot(1.0, slope)
 
-    def pixels(self, place: Any, length: float) -> float:
-        """How long something of ``length`` at ``place`` is in the picture, at most."""
-        return length * self.focal / max(float(np.linalg.norm(place - self.place)) - length, self.near)
+    def away(self, place: Any) -> float:
+        """How far something at ``place`` is."""
+        return math.dist(place.tolist(), self._point)
+
+    def pixels(self, away: float, length: float) -> float:
+        """How long something of ``length`` that is so far away is in the picture, at most."""
+        return length * self.focal / max(away - length, self.near)
 
 
 def _printed(model: Any) -> bool:

@@ -167,14 +167,12 @@ def _inside(heights: Any, half: Any, row: int, column: int, upper: bool, place: 
 
 
 @_part
-def _before(planes: Any, o: Any, d: Any, near: float, t: float) -> Any:
-    """The plane that a ray meets from its front before it has gone ``t`` times its way (-1 if none), and where."""
-    on = -1
-    for index in range(len(planes)):
-        ahead, away = _dot(planes[index], d), planes[index, 3] - _dot(planes[index], o)
-        if ahead < 0.0 and near < away / ahead <= t:
-            t, on = away / ahead, index
-    return on, t
+def _put(places: Any, count: int, o: Any, way: Any, t: float) -> int:
+    """Put a place into the next row of ``places``, if it is ahead."""
+    if 0.0 < t < np.inf:
+        places[count, 0], places[count, 1], places[count, 2] = _at(o, t, way)
+        return count + 1
+    return count
 
 
 @_compiled()
@@ -183,7 +181,7 @@ def look(
     planes: Any, mirror: Any, blocks: Any, shown: Any, places: Any,
 ) -> int:  # fmt: skip
     """Mark the ``blocks`` (R', C') of the field, and which planes are ``shown`` (P,), in a picture of (size, size) pixels, each of which is
-    looked at in its ``samples`` (S, 2). Planes are (P, 4), the normal and how far along it; a ``mirror`` (P,) shows the field.
+    looked at in its ``samples`` (S, 2). Planes are (P, 4), the normal and how far along it; a ``mirror`` (P,) may show the field.
 
     OpenGL lights a triangle at the middle of a pixel, even if it only covers a sample beside it: these places, in the planes of all that
     a pixel shows, go into ``places`` (N, 3). Returns how many there are."""
@@ -201,25 +199,22 @@ def look(
                 if known:
                     continue
                 t, row, column, upper = _first(heights, tallest, half, o, d, near)
-                on, t = _before(planes, o, d, near, t)
-                if on >= 0:
-                    shown[on] = True
-                    lit = (planes[on, 3] - _dot(planes[on], o)) / _dot(planes[on], middle)
-                    if mirror[on]:
-                        back = _at(d, -2.0 * _dot(planes[on], d), planes[on])
-                        again, row, column, upper = _first(heights, tallest, half, _at(o, t, d), back, 0.0)
-                        if again < np.inf:
-                            _mark(blocks, row, column)
-                elif t < np.inf:
+                if t < np.inf:
                     _mark(blocks, row, column)
                     squares[found, 0], squares[found, 1], sides[found] = row, column, upper
                     found += 1
-                    lit = _meet(_plane(heights, half, row, column, upper), o, middle)
-                else:
-                    continue
-                if 0.0 < lit < np.inf:
-                    places[count, 0], places[count, 1], places[count, 2] = _at(o, lit, middle)
-                    count += 1
+                    count = _put(places, count, o, middle, _meet(_plane(heights, half, row, column, upper), o, middle))
+                for k in range(len(planes)):  # they may end anywhere: none hides another, or the field
+                    ahead, away = _dot(planes[k], d), planes[k, 3] - _dot(planes[k], o)
+                    if not (ahead < 0.0 and near < away / ahead <= t):
+                        continue
+                    shown[k] = True
+                    count = _put(places, count, o, middle, away / _dot(planes[k], middle))
+                    if mirror[k]:
+                        back = _at(d, -2.0 * ahead, planes[k])
+                        again, row, column, upper = _first(heights, tallest, half, _at(o, away / ahead, d), back, 0.0)
+                        if again < np.inf:
+                            _mark(blocks, row, column)
     return count
 
 

@@ -32,6 +32,8 @@ class Skins:
         it is from 251 pixels on."""
         import mujoco
 
+        if not self._skins:
+            return
         solid = all(geom.rgba[3] >= OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
         counted = views is not None and 2 * len(views.camera.samples) * _cell(views.camera.size).itemsize in (2, 4, 8)
         for skin, corners in enumerate(self._skins):

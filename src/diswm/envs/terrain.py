@@ -43,26 +43,24 @@ class Terrain:
         inside = ((self._middles - place) @ sides.T > -(MARGIN + self._reach)).all(1)
         self._draw(np.append(inside, True))
 
-    def show(self, views: Views, planes: Array, mirrors: Array) -> tuple[int, Array]:
-        """Prepare a picture. The field is drawn in what the camera sees of it, itself or in a mirror: ``planes`` (P, 4), the normal and how
-        far along it, of which some are ``mirrors`` (P,). Returns the display list of what casts the field's shadows, and which (P,) of the
-        planes are to be seen. Raises ModuleNotFoundError where numba is missing."""
+    def show(self, rays: Any, views: Views, planes: Array, mirrors: Array) -> tuple[int, Array]:
+        """Prepare a picture, by ``rays``, the functions of `heights`. The field is drawn in what the camera sees of it, itself or in a mirror:
+        ``planes`` (P, 4), the normal and how far along it, of which some are ``mirrors`` (P,). Returns the display list of what casts the
+        field's shadows, and which (P,) of the planes are to be seen."""
         from OpenGL import GL
-
-        from diswm.envs import heights
 
         self._read()
         camera, field = views.camera, (self._heights, self._tallest, self._half)
         blocks, shown = np.zeros(self._tallest.shape, bool), np.zeros(len(planes), bool)
         samples = camera.samples.astype(float)
-        places = np.empty((camera.size**2 * len(samples), 3))
-        places = places[: heights.look(*field, *_seen(camera), samples, planes, mirrors, blocks, shown, places)]
+        places = np.empty((camera.size**2 * len(samples) * (1 + len(planes)), 3))
+        places = places[: rays.look(*field, *_seen(camera), samples, planes, mirrors, blocks, shown, places)]
         outside = (np.abs(camera.eye[:2]) > self._half).any() or camera.eye[2] < 0.0
         self._draw(np.append(blocks, outside))
         found = [np.zeros((0, 3, 3))]
         for view in views.maps:
             corners = np.empty((len(places), 3, 3))
-            found.append(corners[: heights.shade(*field, *_seen(view), places, corners)])
+            found.append(corners[: rays.shade(*field, *_seen(view), places, corners)])
         self._shade = self._shade or int(GL.glGenLists(1))
         bare(self._shade, np.concatenate(found))
         return self._shade, shown
