@@ -44,9 +44,9 @@ class Terrain:
         self._draw(np.append(inside, True))
 
     def show(self, rays: Any, views: Views, planes: Array, mirrors: Array) -> tuple[int, Array]:
-        """Prepare a picture, by ``rays``, the functions of `heights`. The field is drawn in what the camera sees of it, itself or in one of the
-        ``planes`` (P, 4: the normal and how far along it) that are ``mirrors`` (P,). Returns the display list of what casts the field's
-        shadows, and which (P,) of the planes are to be seen."""
+        """Prepare a picture, by ``rays``, the functions of `heights`. The field is drawn in what the camera sees of it, itself or in one of
+        the ``planes`` (P, 4: the normal and how far along it) that are ``mirrors`` (P,). Returns the display list of what casts the
+        field's shadows, and which (P,) of the planes are to be seen."""
         from OpenGL import GL
 
         self._read()
