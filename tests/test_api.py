@@ -18,7 +18,7 @@ import diswm
 from diswm import api
 from diswm.build import last_counters, load, load_learner, load_video_model
 from diswm.checks import settled
-from diswm.config import PretrainRun, TrainRun, from_dict
+from diswm.config import PretrainRun, TrainRun, from_dict, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.data.videos import Videos
 from diswm.trainers import run
@@ -140,7 +140,8 @@ def test_discard_leaves_nothing_of_a_new_run_and_all_of_an_old_one(tmp_path: Pat
     assert not (tmp_path / "other").exists()
     shutil.copytree(agent, tmp_path / "agent")
     before = {name: data for name, data in small.tree(tmp_path / "agent").items() if "tfevents" not in name}
-    Run(tmp_path / "agent", "train", read_config(agent)["config"]).discard()
+    more = merge(from_dict(TrainRun, read_config(agent)["config"]), {"train": {"frames": 400}})
+    Run(tmp_path / "agent", "train", to_dict(more)).discard()
     assert {name: data for name, data in small.tree(tmp_path / "agent").items() if "tfevents" not in name} == before
 
 

@@ -20,14 +20,13 @@ NO_TASK = "unknown"
 
 def settled(config: TrainRun) -> TrainRun:
     """The same with what task, phases and kind decide decided: how colours walk, which are kept unseen, the constraint's strength."""
-    config = dataclasses.replace(config, env=config.env.settled(), learner=config.learner.settled())
-    return dataclasses.replace(config, unseen=_recorded(config) or envs.kept_unseen(config.env)) if config.unseen == "auto" else config
-
-
-def _recorded(config: TrainRun) -> Any:
-    """What a run that was begun keeps unseen: it goes on with that. Empty where none was begun."""
-    kept = read_config(config.out, "train")["config"].get("unseen") if _begun(config) else ""
-    return kept if kept in envs.UNSEEN else ""
+    before = read_config(config.out, "train")["config"] if _begun(config) else {}  # a run that was begun goes on with what it decided
+    texels = config.env.shadow_size or before.get("env", {}).get("shadow_size", 0)
+    env = dataclasses.replace(config.env, shadow_size=texels).settled()
+    config = dataclasses.replace(config, env=env, learner=config.learner.settled())
+    kept: Any = before.get("unseen")
+    kept = kept if kept in envs.UNSEEN else envs.kept_unseen(config.env)
+    return dataclasses.replace(config, unseen=kept) if config.unseen == "auto" else config
 
 
 def _begun(config: TrainRun) -> bool:

@@ -262,6 +262,17 @@ def test_runs_that_were_begun_go_on_with_what_they_keep_unseen(tmp_path: Path) -
         check_folder(tmp_path, "train", to_dict(settled(merge(new, {"unseen": "set2"}))))
 
 
+def test_runs_that_were_begun_go_on_with_their_map_of_shadows(tmp_path: Path) -> None:
+    """quadruped_escape had 512 texels, as all tasks had."""
+    new = small.train_config(tmp_path, env__task="quadruped_escape")
+    assert settled(new).env.shadow_size == 2048
+    begun = to_dict(merge(settled(new), {"env": {"shadow_size": 512}}))
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": begun}))
+    check_folder(tmp_path, "train", to_dict(settled(new)))
+    with pytest.raises(DiswmError, match="shadow_size is 512 there, 1024 here"):
+        check_folder(tmp_path, "train", to_dict(settled(merge(new, {"env": {"shadow_size": 1024}}))))
+
+
 # ---- the command line
 
 

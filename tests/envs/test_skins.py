@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diswm.envs import render, skins
+from diswm.envs import covering, render, skins
 from diswm.envs.perspective import View, Views
 
 pytestmark = pytest.mark.usefixtures("gl")
@@ -143,5 +143,5 @@ def test_a_triangle_with_a_corner_behind_the_camera_is_drawn() -> None:
     axes = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], np.float32)
     view = View(np.zeros(3, np.float32), axes, 32.0, 64, np.full((1, 2), 0.5, np.float32))
     marked = np.zeros(1, bool)
-    skins._cover(*skins._projected(places, view), np.array([[0], [1], [2]]), view, marked)
+    covering.cover(*skins._projected(places, view), np.array([[0], [1], [2]]), view.size, view.samples, view.sign, marked)
     assert marked.all()

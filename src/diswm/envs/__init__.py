@@ -42,8 +42,9 @@ _SUITE = (
 )
 """Written out, so that listing the tasks needs no simulator; a test holds it against the installed suite."""
 _WALKS = {"pusher": "episode"}
-_SHADOWS = {"quadruped_escape": 2048}
 """Tasks whose colours do not walk at every frame, unless they are told to: the release draws those of Pusher at reset alone."""
+_SHADOWS = {"quadruped_escape": 2048}
+"""Tasks whose map of shadows has more texels than 512."""
 _DRAWER = {"drawer/open": "drawer_open", "drawer/close": "drawer_close"}
 """Tasks of DrawerWorld, as they are also written and as they are called here."""
 

@@ -78,7 +78,7 @@ class Detail:
         if self._floors is not None:
             self._floors.show(data, camera)
         self._shadows.show(data)
-        views = None if self._samples is None else perspective.views(scene, self._context, self._size, self._samples)
+        views = perspective.views(scene, self._context, self._size, self._samples) if self._samples is not None and _RAYS else None
         self._skins.show(scene, views)
         eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
         fields = []
@@ -101,10 +101,10 @@ class Detail:
         import mujoco
 
         terrain, turn = self._terrains[geom.dataid], np.asarray(geom.mat, float)
-        if views is None or not _RAYS or scene.ngeom == scene.maxgeom:
+        if views is None or scene.ngeom == scene.maxgeom:
             terrain.whole(eye.sides @ turn, (eye.place - geom.pos) @ turn)
             return
-        from diswm.envs import heights  # it needs numba
+        from diswm.envs import heights  # views are looked for where there is numba
 
         there, eye_at = scene.geoms[: scene.ngeom], views.camera.eye
         planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]

@@ -7,12 +7,11 @@ the top of each. A view is an ``eye`` (3,), ``axes`` (3, 3: right, up, forward),
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from diswm.envs.native import compiled, part
 from diswm.envs.terrain import BLOCK
 
 _WIDE = 1.0
@@ -24,23 +23,7 @@ _FAINT = 0.005
 _TOL = 1e-7
 
 
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile at first use, and keep the result where there is a place for it."""
-
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(cache=True, error_model="numpy", **options)(function)
-        except RuntimeError:
-            return njit(error_model="numpy", **options)(function)
-
-    return wrap
-
-
-# A part is compiled with what calls it, in one way, so that the last bit does not depend on what comes from the cache.
-_part = _compiled(forceinline=True)
-
-
-@_part
+@part
 def _way(axes: Any, a: float, b: float) -> Any:
     """Forward, and so far to the right and up."""
     return (
@@ -50,17 +33,17 @@ def _way(axes: Any, a: float, b: float) -> Any:
     )
 
 
-@_part
+@part
 def _dot(a: Any, b: Any) -> Any:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@_part
+@part
 def _at(o: Any, t: float, d: Any) -> Any:
     return o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
 
 
-@_part
+@part
 def _plane(heights: Any, half: Any, row: int, column: int, upper: bool) -> Any:
     """The plane z = c + a x + b y of a triangle: a, b, c. The upper one is that of the far side."""
     rows, columns = heights.shape[0] - 1, heights.shape[1] - 1
@@ -71,14 +54,14 @@ def _plane(heights: Any, half: Any, row: int, column: int, upper: bool) -> Any:
     return a, b, first - a * (column / scale_x - half[0]) - b * (row / scale_y - half[1])
 
 
-@_part
+@part
 def _meet(plane: Any, o: Any, d: Any) -> Any:
     """How many times ``d`` from ``o`` a plane is."""
     a, b, c = plane
     return (c + a * o[0] + b * o[1] - o[2]) / (d[2] - a * d[0] - b * d[1])
 
 
-@_part
+@part
 def _within(at: float, way: float, count: int) -> Any:
     """From where to where on its way (inf if nowhere) a ray lies between 0 and ``count`` along one side."""
     if way == 0.0:
@@ -87,13 +70,13 @@ def _within(at: float, way: float, count: int) -> Any:
     return min(a, b), max(a, b)
 
 
-@_part
+@part
 def _leave(at: float, way: float, cell: int, wide: int) -> float:
     """Where on its way a ray leaves a cell, so many squares wide, along one side."""
     return ((cell + (way > 0.0)) * wide - at) / way if way != 0.0 else np.inf
 
 
-@_part
+@part
 def _square(heights: Any, row: int, column: int, u: float, v: float, z: float, d: Any, start: float, out: float) -> Any:
     """Where between ``start`` and ``out`` a ray from (u, v) in a square meets one of its triangles from above, and which."""
     first, right, far, last = heights[row, column], heights[row, column + 1], heights[row + 1, column], heights[row + 1, column + 1]
@@ -111,7 +94,7 @@ def _square(heights: Any, row: int, column: int, u: float, v: float, z: float, d
     return best, which
 
 
-@_part
+@part
 def _first(heights: Any, tallest: Any, half: Any, o: Any, way: Any, begin: float) -> Any:
     """Where a ray from ``o`` first meets the field from above, from ``begin`` times its ``way`` on: how many times (inf if nowhere), the
     row and column of the square, and which of its triangles. It goes from square to square (Amanatides and Woo 1987), and from block to
@@ -150,7 +133,7 @@ def _first(heights: Any, tallest: Any, half: Any, o: Any, way: Any, begin: float
     return np.inf, 0, 0, False
 
 
-@_part
+@part
 def _mark(blocks: Any, row: int, column: int) -> None:
     """Mark the blocks of a square and of those around it."""
     for i in (row - 1, row + 1):
@@ -158,7 +141,7 @@ def _mark(blocks: Any, row: int, column: int) -> None:
             blocks[min(max(i // BLOCK, 0), blocks.shape[0] - 1), min(max(j // BLOCK, 0), blocks.shape[1] - 1)] = True
 
 
-@_part
+@part
 def _inside(heights: Any, half: Any, row: int, column: int, upper: bool, place: Any) -> bool:
     """Whether a place is over a triangle."""
     u = (place[0] + half[0]) * (heights.shape[1] - 1) / (2.0 * half[0]) - column
@@ -166,7 +149,7 @@ def _inside(heights: Any, half: Any, row: int, column: int, upper: bool, place: 
     return bool(0.0 <= u <= v <= 1.0 if upper else 0.0 <= v <= u <= 1.0)
 
 
-@_part
+@part
 def _put(places: Any, count: int, o: Any, way: Any, t: float) -> int:
     """Put a place into the next row of ``places``, if it is ahead."""
     if 0.0 < t < np.inf:
@@ -175,7 +158,7 @@ def _put(places: Any, count: int, o: Any, way: Any, t: float) -> int:
     return count
 
 
-@_compiled()
+@compiled()
 def look(
     heights: Any, tallest: Any, half: Any, eye: Any, axes: Any, slope: float, near: float, size: int, samples: Any,
     planes: Any, mirror: Any, blocks: Any, shown: Any, places: Any,
@@ -218,7 +201,7 @@ def look(
     return count
 
 
-@_compiled()
+@compiled()
 def shade(
     heights: Any, tallest: Any, half: Any, eye: Any, axes: Any, slope: float, near: float, size: int, places: Any, corners: Any
 ) -> int:  # fmt: skip

@@ -166,6 +166,7 @@ class Run:
         self.resumed = path is not None
         self.last_state = self._load(path) if path else None
         if not self._new:
+            self._config_before = (self.folder / "config.json").read_bytes()
             self._write_config(facts)
         there = os.fstat(self._metrics.fileno()).st_size
         if there and not self.resumed:
@@ -195,13 +196,15 @@ class Run:
         return state
 
     def discard(self) -> None:
-        """Close, and undo the making of a folder in which nothing has happened yet."""
+        """Close, and undo the making of a folder in which nothing has happened yet; one that was there keeps its settings."""
         self.close()
-        if self._new:
-            for path in (self.folder / name for name in ("media", "tensorboard", "replay", "factors", "metrics.jsonl", "config.json")):
-                path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-            with contextlib.suppress(OSError):  # hidden files that were there before
-                self.folder.rmdir()
+        if not self._new:
+            write_json(self.folder / "config.json", json.loads(self._config_before))
+            return
+        for path in (self.folder / name for name in ("media", "tensorboard", "replay", "factors", "metrics.jsonl", "config.json")):
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # hidden files that were there before
+            self.folder.rmdir()
 
     @property
     def _step(self) -> int:
