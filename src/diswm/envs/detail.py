@@ -59,7 +59,7 @@ class Detail:
         self._solid = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_HFIELD)
         self._plain = (model.mat_texid < 0).all(1)
         self._radii: dict[int, float] = {}  # of meshes
-        self._samples = perspective.samples(context) if model.nskin or model.nhfield else None
+        self._samples = perspective.samples(context) if _RAYS and (model.nskin or model.nhfield) else None
         self._skins = Skins(model, context)
         self._terrains = [Terrain(model, field, context.baseHField + field) for field in range(model.nhfield)]
 
@@ -78,8 +78,8 @@ class Detail:
         if self._floors is not None:
             self._floors.show(data, camera)
         self._shadows.show(data)
-        views = perspective.views(scene, self._context, self._size, self._samples) if self._samples is not None and _RAYS else None
-        self._skins.show(scene, views)
+        if self._model.nskin:
+            self._skins.show(scene, self._views(scene))
         eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
         fields = []
         for index in range(scene.ngeom):
@@ -94,17 +94,21 @@ class Detail:
             elif shape == kind.mjGEOM_HFIELD and geom.dataid >= 0:
                 fields.append(geom)
         for field in fields:  # what they hide is settled by now
-            self._field(field, scene, eye, views)
+            self._field(field, scene, eye)
 
-    def _field(self, geom: Any, scene: Any, eye: _Eye, views: Views | None) -> None:
+    def _views(self, scene: Any) -> Views | None:
+        """None where they are not known, or nothing could be made of them, as numba is missing."""
+        return perspective.views(scene, self._context, self._size, self._samples) if self._samples is not None else None
+
+    def _field(self, geom: Any, scene: Any, eye: _Eye) -> None:
         """Prepare a height field, and what it hides or reflects."""
         import mujoco
 
-        terrain, turn = self._terrains[geom.dataid], np.asarray(geom.mat, float)
+        terrain, turn, views = self._terrains[geom.dataid], np.asarray(geom.mat, float), self._views(scene)
         if views is None or scene.ngeom == scene.maxgeom:
             terrain.whole(eye.sides @ turn, (eye.place - geom.pos) @ turn)
             return
-        from diswm.envs import heights  # views are looked for where there is numba
+        from diswm.envs import heights
 
         there, eye_at = scene.geoms[: scene.ngeom], views.camera.eye
         planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]

@@ -29,8 +29,6 @@ class Skins:
         """Prepare a picture of the scene: what the skins need for it is loaded. Where its views are not known that is all of them."""
         import mujoco
 
-        if not self._skins:
-            return
         solid = all(geom.rgba[3] >= OPAQUE for geom in scene.geoms[: scene.ngeom] if geom.type == mujoco.mjtGeom.mjGEOM_SKIN)
         for skin, corners in enumerate(self._skins):
             first, count = int(scene.skinvertadr[skin]), int(scene.skinvertnum[skin])
