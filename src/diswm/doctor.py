@@ -37,7 +37,7 @@ FALLBACK = ["torch>=2.13,<2.14", "numpy>=2.0,<3", "gymnasium>=1.2,<2"]  # where 
 LATER = {
     "metaworld": "only for drawer_open and drawer_close",
     "wandb": "only for logging to Weights & Biases",
-    "numba": "only for speed on a CPU: updates take a quarter longer without it",
+    "numba": "only for speed on a CPU: without it updates take a quarter longer, dog and quadruped_escape by OpenGL up to twice as long",
     "av": "only to read .mp4",
     "h5py": "only to read HDF5",
 }
