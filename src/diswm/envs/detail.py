@@ -105,19 +105,20 @@ class Detail:
         import mujoco
 
         terrain, turn, views = self._terrains[geom.dataid], np.asarray(geom.mat, float), self._views(scene)
-        if views is None or scene.ngeom == scene.maxgeom:
+        there = scene.geoms[: scene.ngeom]
+        planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]
+        mirrors = np.array([plane.reflectance > 0.0 for plane in planes], bool)
+        others = mirrors.sum() < sum(other.reflectance > 0.0 for other in there)  # a mirror of which it is not known what it shows
+        if views is None or others or geom.rgba[3] < OPAQUE or scene.ngeom == scene.maxgeom:
             terrain.whole(eye.sides @ turn, (eye.place - geom.pos) @ turn)
             return
         from diswm.envs import heights
 
-        there, eye_at = scene.geoms[: scene.ngeom], views.camera.eye
-        planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]
-        planes = [plane for plane in planes if plane.mat[:, 2] @ (eye_at - plane.pos) > 0.0]
         placed = np.array([[*(plane.mat[:, 2] @ turn), plane.mat[:, 2] @ (plane.pos - geom.pos)] for plane in planes]).reshape(-1, 4)
-        mirrors = np.array([plane.reflectance > 0.0 for plane in planes], bool)
         shade, shown = terrain.show(heights, views.moved(geom.pos, turn), placed, mirrors)
-        one = sum(other.reflectance > 0.0 for other in there) < 2  # of several MuJoCo takes the first, so that has to stay
-        for plane in (plane for plane, seen in zip(planes, shown, strict=True) if not seen and (one or plane.reflectance == 0.0)):
+        shown |= np.array([plane.mat[:, 2] @ (views.camera.eye - plane.pos) <= 0.0 for plane in planes], bool)  # seen from behind
+        shown |= mirrors & (mirrors.sum() > 1)  # of several MuJoCo takes the first, so that has to stay
+        for plane in (plane for plane, seen in zip(planes, shown, strict=True) if not seen):
             plane.reflectance = 0.0
             if plane.category == mujoco.mjtCatBit.mjCAT_DECOR:
                 plane.type = mujoco.mjtGeom.mjGEOM_NONE
