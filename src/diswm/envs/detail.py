@@ -7,13 +7,13 @@ depend on those before it.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from diswm.contract import Array
 from diswm.envs import meshes, perspective, shapes
 from diswm.envs.floors import Floors
 from diswm.envs.perspective import Views
@@ -32,7 +32,9 @@ SPECK, CELL = 3.0, 0.18
 _SLICES = (8, 12, 16, 20, 24)
 _MOST = 2000  # display lists kept: shapes whose length changes make new ones
 _SMALL, _HALVED = 128, (0.7, 0.3)  # pixels; what larger pictures need
-_RAYS = importlib.util.find_spec("numba") is not None
+_LARGE, _PLANES = 200, 4
+"""Pixels, and planes, up to which it is faster to look for what is seen of a height field than to draw all around the picture."""
+_RAYS = True  # whether it is looked for
 _ROUND = (2, 3, 4, 5)  # mjGEOM_SPHERE, CAPSULE, ELLIPSOID, CYLINDER
 
 
@@ -59,7 +61,7 @@ class Detail:
         self._solid = np.flatnonzero(model.geom_type != mujoco.mjtGeom.mjGEOM_HFIELD)
         self._plain = (model.mat_texid < 0).all(1)
         self._radii: dict[int, float] = {}  # of meshes
-        self._samples = perspective.samples(context) if _RAYS and (model.nskin or model.nhfield) else None
+        self._samples = perspective.samples(context) if _RAYS and (model.nskin or model.nhfield) and _compiles() else None
         self._skins = Skins(model, context)
         self._terrains = [Terrain(model, field, context.baseHField + field) for field in range(model.nhfield)]
 
@@ -80,7 +82,8 @@ class Detail:
         self._shadows.show(data)
         if self._model.nskin:
             self._skins.show(scene, self._views(scene))
-        eye, lowest = _Eye(scene, self._size), int(self._solid[data.geom_xpos[self._solid, 2].argmin()])
+        eye, solid = _Eye(scene, self._size), self._solid
+        lowest = int(solid[data.geom_xpos[solid, 2].argmin()]) if len(solid) else -1
         fields = []
         for index in range(scene.ngeom):
             geom = scene.geoms[index]
@@ -93,31 +96,49 @@ class Detail:
                 geom.category = mujoco.mjtCatBit.mjCAT_DECOR  # under a floor that faces up nothing is left to lie in its shadow
             elif shape == kind.mjGEOM_HFIELD and geom.dataid >= 0:
                 fields.append(geom)
-        for field in fields:  # what they hide is settled by now
-            self._field(field, scene, eye)
+        if fields:  # what they hide is settled by now
+            self._fields(fields, scene, eye)
 
     def _views(self, scene: Any) -> Views | None:
         """None where they are not known, or nothing could be made of them, as numba is missing."""
         return perspective.views(scene, self._context, self._size, self._samples) if self._samples is not None else None
 
-    def _field(self, geom: Any, scene: Any, eye: _Eye) -> None:
-        """Prepare a height field, and what it hides or reflects."""
+    def _fields(self, fields: list[Any], scene: Any, eye: _Eye) -> None:
+        """Prepare height fields, and what one hides or reflects."""
         import mujoco
 
-        terrain, turn, views = self._terrains[geom.dataid], np.asarray(geom.mat, float), self._views(scene)
-        there = scene.geoms[: scene.ngeom]
-        planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]
+        views, there = self._views(scene), scene.geoms[: scene.ngeom]
+        planes = [geom for geom in there if geom.type == mujoco.mjtGeom.mjGEOM_PLANE and geom.rgba[3] >= OPAQUE]
         mirrors = np.array([plane.reflectance > 0.0 for plane in planes], bool)
-        others = mirrors.sum() < sum(other.reflectance > 0.0 for other in there)  # a mirror of which it is not known what it shows
-        if views is None or others or geom.rgba[3] < OPAQUE or scene.ngeom == scene.maxgeom:
-            terrain.whole(eye.sides @ turn, (eye.place - geom.pos) @ turn)
+        odd = mirrors.sum() < sum(geom.reflectance > 0.0 for geom in there)  # a mirror of which it is not known what it shows
+        alone = len(fields) == 1 and fields[0].rgba[3] >= OPAQUE and not odd and scene.ngeom < scene.maxgeom
+        if (
+            views is not None
+            and alone
+            and self._size <= _LARGE
+            and len(planes) <= _PLANES
+            and self._seen(fields[0], scene, views, planes, mirrors)
+        ):
             return
+        for geom in fields:
+            turn, twice = np.asarray(geom.mat), sum(other.dataid == geom.dataid for other in fields) > 1  # one list for both
+            self._terrains[geom.dataid].whole(eye.sides[: 0 if twice else None] @ turn, (eye.place - geom.pos) @ turn)
+
+    def _seen(self, geom: Any, scene: Any, views: Views, planes: list[Any], mirrors: Array) -> bool:
+        """Prepare a height field in what is seen of it. False if its shadows are not of the kind that `Terrain.show` knows."""
+        import mujoco
+
         from diswm.envs import heights
 
+        terrain, turn = self._terrains[geom.dataid], np.asarray(geom.mat, float)
+        moved = views.moved(geom.pos, turn)
+        if not terrain.below(moved.maps):
+            return False
         placed = np.array([[*(plane.mat[:, 2] @ turn), plane.mat[:, 2] @ (plane.pos - geom.pos)] for plane in planes]).reshape(-1, 4)
-        shade, shown = terrain.show(heights, views.moved(geom.pos, turn), placed, mirrors)
+        shade, shown = terrain.show(heights, moved, placed, mirrors)
         shown |= np.array([plane.mat[:, 2] @ (views.camera.eye - plane.pos) <= 0.0 for plane in planes], bool)  # seen from behind
         shown |= mirrors & (mirrors.sum() > 1)  # of several MuJoCo takes the first, so that has to stay
+        shown |= bool((shown & mirrors).any())  # the others may be seen in it
         for plane in (plane for plane, seen in zip(planes, shown, strict=True) if not seen):
             plane.reflectance = 0.0
             if plane.category == mujoco.mjtCatBit.mjCAT_DECOR:
@@ -127,6 +148,7 @@ class Detail:
         mujoco.mjv_initGeom(cast, mujoco.mjtGeom.mjGEOM_MESH, np.zeros(3), geom.pos, turn.ravel(), geom.rgba)
         cast.category, cast.dataid = mujoco.mjtCatBit.mjCAT_STATIC, shade - int(self._context.baseMesh)
         scene.ngeom += 1
+        return True
 
     def _roundish(self, geom: Any, eye: _Eye) -> None:
         """Replace a sphere, ellipsoid, capsule or cylinder by one as coarse as its size in the picture allows."""
@@ -218,3 +240,12 @@ def _printed(model: Any) -> bool:
     geoms, sites = np.isin(model.geom_type, _ROUND), np.isin(model.site_type, _ROUND)
     used = np.concatenate([model.geom_matid[geoms], model.site_matid[sites], model.tendon_matid])
     return bool((model.mat_texid[np.unique(used[used >= 0])] >= 0).any())
+
+
+def _compiles() -> bool:
+    """Whether there is numba, and it works."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -14,7 +14,7 @@ import numpy as np
 from diswm.envs.native import compiled, part
 from diswm.envs.terrain import BLOCK
 
-_WIDE = 1.0
+_WIDE = 0.75
 """Texels that a triangle covers around what is looked at in the map of shadows."""
 _BIAS = 1.4
 """MuJoCo puts a field behind where it is, by 1.5 times what its depth changes from texel to texel, so that it is not in its own shadow."""
@@ -208,8 +208,8 @@ def shade(
     """Triangles of the field in its map of shadows that put ``places`` (N, 3) into its shadow, into ``corners`` (M, 3, 3).
 
     The map is seen as a picture is, has ``size`` texels each way, without the outermost, and is looked at between the middles of four for
-    each place. Where the field is nearer to the light there than the place is, a triangle in the field's own plane covers them. It faces
-    away from the light. Returns how many there are."""
+    each place. Where the field is nearer to the light there than the place is, a triangle in the field's own plane covers them. Returns how
+    many there are."""
     count, o, texel = 0, (eye[0], eye[1], eye[2]), 2.0 * slope / size
     for index in range(len(places)):
         away = (places[index, 0] - o[0], places[index, 1] - o[1], places[index, 2] - o[2])

@@ -146,16 +146,19 @@ def compiled(number: int, meshes: Sequence[Mesh], closed: bool = False) -> None:
 
 
 def bare(number: int, corners: Array) -> None:
-    """Make triangles (N, 3, 3) without normals the display list of this number: for maps of shadows alone. The context must be current."""
+    """Make triangles (N, 3, 3) the display list of this number, to be seen in maps of shadows alone. The context must be current."""
     from OpenGL import GL
 
     _unbind()
     places = np.ascontiguousarray(corners, "f4")
     GL.glNewList(number, GL.GL_COMPILE)
+    GL.glPushAttrib(GL.GL_POLYGON_BIT)
+    GL.glCullFace(GL.GL_FRONT_AND_BACK)  # MuJoCo culls in pictures, and in maps of shadows it does not
     GL.glVertexPointer(3, GL.GL_FLOAT, 0, places)
     GL.glEnableClientState(GL.GL_VERTEX_ARRAY)
     GL.glDrawArrays(GL.GL_TRIANGLES, 0, 3 * len(places))
     GL.glDisableClientState(GL.GL_VERTEX_ARRAY)
+    GL.glPopAttrib()
     GL.glEndList()
 
 

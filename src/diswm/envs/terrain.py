@@ -1,12 +1,13 @@
 """Height fields in what a picture shows of them, of MuJoCo's 80,000 triangles.
 
 A field fills the map of shadows: millions of texels, of which a small picture looks at one for each of its pixels. So the field itself
-casts no shadows, and small triangles over those texels do in its place. Both are found by following rays (`heights`). Shadows of a field
-on what stands on it are left out.
+casts no shadows, and small triangles over those texels do in its place. Both are found by following rays (`heights`). Its shadows fall on
+itself and on planes: all else stands on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from diswm.envs.perspective import View, Views
 from diswm.envs.shapes import Mesh, bare, compiled
 
 MARGIN = 1.5
-"""Metres around the picture in which a field is drawn that casts its own shadows."""
+"""Metres around the picture in which a field is drawn `whole`."""
 BLOCK = 8
 """Squares along the blocks that a field is drawn in."""
 
@@ -43,6 +44,18 @@ class Terrain:
         inside = ((self._middles - place) @ sides.T > -(MARGIN + self._reach)).all(1)
         self._draw(np.append(inside, True))
 
+    def below(self, maps: Sequence[View]) -> bool:
+        """Whether these lights stand over it, so that neither its sides nor its bottom cast shadows."""
+        self._read()
+        size = np.array(self._heights.shape[::-1]) - 1.0
+        for x, y, z in (view.eye for view in maps):
+            if abs(x) >= self._half[0] or abs(y) >= self._half[1]:
+                return False
+            column, row = (0.5 * (1.0 + (x, y) / self._half) * size).astype(int)
+            if z <= self._heights[row : row + 2, column : column + 2].max():
+                return False
+        return True
+
     def show(self, rays: Any, views: Views, planes: Array, mirrors: Array) -> tuple[int, Array]:
         """Prepare a picture, by ``rays``, the functions of `heights`. The field is drawn in what the camera sees of it, itself or in one of
         the ``planes`` (P, 4: the normal and how far along it) that are ``mirrors`` (P,). Returns the display list of what casts the
@@ -56,7 +69,7 @@ class Terrain:
         places = np.empty((camera.size**2 * len(samples) * (1 + len(planes)), 3))
         places = places[: rays.look(*field, *_seen(camera), samples, planes, mirrors, blocks, shown, places)]
         outside = (np.abs(camera.eye[:2]) > self._half).any() or camera.eye[2] < 0.0
-        self._draw(np.append(blocks, outside))
+        self._draw(np.append(blocks, outside or (shown & mirrors).any()))
         found = [np.zeros((0, 3, 3))]
         for view in views.maps:
             corners = np.empty((len(places), 3, 3))

@@ -136,7 +136,7 @@ class Run:
             self._write_config(facts or {})
         self._metrics = self._open_metrics()
         try:
-            self._take_up(facts or {})
+            self._take_up()
         except BaseException as error:
             self._metrics.close()
             if isinstance(error, OSError):
@@ -146,6 +146,9 @@ class Run:
         self._wandb = service and service.init(
             dir=str(folder), name=self.folder.name, project="diswm", config=self.config, id=own, resume="allow"
         )
+        if not self._new:  # last of all: what cannot go on keeps its settings
+            self._config_before = (self.folder / "config.json").read_bytes()
+            self._write_config(facts or {})
 
     def _write_config(self, facts: Mapping[str, Any]) -> None:
         known = {} if self._new else read_config(self.folder)
@@ -159,15 +162,12 @@ class Run:
         except OSError as error:
             raise write_error(error, self.folder, 0, _ADVICE) from error
 
-    def _take_up(self, facts: Mapping[str, Any]) -> None:
+    def _take_up(self) -> None:
         """Alone in the folder: go on from the last checkpoint."""
         self._lock()
         path = last_checkpoint(self.folder / "checkpoints")
         self.resumed = path is not None
         self.last_state = self._load(path) if path else None
-        if not self._new:
-            self._config_before = (self.folder / "config.json").read_bytes()
-            self._write_config(facts)
         there = os.fstat(self._metrics.fileno()).st_size
         if there and not self.resumed:
             console.print(f"{self.folder}: has no checkpoint, so it begins anew")
