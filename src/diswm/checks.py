@@ -24,9 +24,10 @@ def settled(config: TrainRun) -> TrainRun:
     texels = config.env.shadow_size or before.get("env", {}).get("shadow_size", 0)
     env = dataclasses.replace(config.env, shadow_size=texels).settled()
     config = dataclasses.replace(config, env=env, learner=config.learner.settled())
+    if config.unseen != "auto":
+        return config
     kept: Any = before.get("unseen")
-    kept = kept if kept in envs.UNSEEN else envs.kept_unseen(config.env)
-    return dataclasses.replace(config, unseen=kept) if config.unseen == "auto" else config
+    return dataclasses.replace(config, unseen=kept if kept in envs.UNSEEN else envs.kept_unseen(config.env))
 
 
 def _begun(config: TrainRun) -> bool:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from diswm.contract import Array
 from diswm.envs import meshes, perspective, shapes
 from diswm.envs.floors import Floors
 from diswm.envs.perspective import Views
@@ -105,35 +104,32 @@ class Detail:
 
     def _fields(self, fields: list[Any], scene: Any, eye: _Eye) -> None:
         """Prepare height fields, and what one hides or reflects."""
-        import mujoco
-
-        views, there = self._views(scene), scene.geoms[: scene.ngeom]
-        planes = [geom for geom in there if geom.type == mujoco.mjtGeom.mjGEOM_PLANE and geom.rgba[3] >= OPAQUE]
-        mirrors = np.array([plane.reflectance > 0.0 for plane in planes], bool)
-        odd = mirrors.sum() < sum(geom.reflectance > 0.0 for geom in there)  # a mirror of which it is not known what it shows
-        alone = len(fields) == 1 and fields[0].rgba[3] >= OPAQUE and not odd and scene.ngeom < scene.maxgeom
-        if (
-            views is not None
-            and alone
-            and self._size <= _LARGE
-            and len(planes) <= _PLANES
-            and self._seen(fields[0], scene, views, planes, mirrors)
-        ):
+        if len(fields) == 1 and self._seen(fields[0], scene):
             return
         for geom in fields:
             turn, twice = np.asarray(geom.mat), sum(other.dataid == geom.dataid for other in fields) > 1  # one list for both
             self._terrains[geom.dataid].whole(eye.sides[: 0 if twice else None] @ turn, (eye.place - geom.pos) @ turn)
 
-    def _seen(self, geom: Any, scene: Any, views: Views, planes: list[Any], mirrors: Array) -> bool:
-        """Prepare a height field in what is seen of it. False if its shadows are not of the kind that `Terrain.show` knows."""
+    def _seen(self, geom: Any, scene: Any) -> bool:
+        """Prepare the only height field in what is seen of it. False where that is slower, or not all that shows or lights it is known."""
         import mujoco
 
-        from diswm.envs import heights
-
+        there = scene.geoms[: scene.ngeom]
+        planes = [other for other in there if other.type == mujoco.mjtGeom.mjGEOM_PLANE and other.rgba[3] >= OPAQUE]
+        if geom.rgba[3] < OPAQUE or self._size > _LARGE or len(planes) > _PLANES or scene.ngeom == scene.maxgeom:
+            return False
+        mirrors = np.array([plane.reflectance > 0.0 for plane in planes], bool)
+        if mirrors.sum() < sum(other.reflectance > 0.0 for other in there):  # what other mirrors show is not known
+            return False
+        views = self._views(scene)
+        if views is None:
+            return False
         terrain, turn = self._terrains[geom.dataid], np.asarray(geom.mat, float)
         moved = views.moved(geom.pos, turn)
         if not terrain.below(moved.maps):
             return False
+        from diswm.envs import heights
+
         placed = np.array([[*(plane.mat[:, 2] @ turn), plane.mat[:, 2] @ (plane.pos - geom.pos)] for plane in planes]).reshape(-1, 4)
         shade, shown = terrain.show(heights, moved, placed, mirrors)
         shown |= np.array([plane.mat[:, 2] @ (views.camera.eye - plane.pos) <= 0.0 for plane in planes], bool)  # seen from behind
