@@ -15,7 +15,7 @@ pytest.importorskip("dm_control", reason="the dm_control suite is not installed"
 
 
 def launched_anew(caster: Any) -> Any:
-    """What `RayCaster._record` records, for each picture anew."""
+    """What `RayCaster._record` records, for each picture anew and with the boxes of the ray caster itself."""
     from diswm.envs.raycast import _cpu
 
     def launch() -> None:
@@ -32,7 +32,7 @@ def test_recorded_launches_draw_the_same_pixels() -> None:
     texts = ("camera:easy,moving", "background:video,dynamic", "light:medium,moving", "texture:train")
     pair = [envs.make(EnvConfig(task="walker_walk", renderer="warp", distractions=texts)) for _ in range(2)]
     caster = pair[1].scene._renderer
-    caster._launch = launched_anew(caster)
+    caster._find_boxes, caster._fit_planes, caster._cast = (lambda: None), (lambda: None), launched_anew(caster)
     rng = np.random.default_rng(0)
     seen = set()
     for seed in (1, 2):
@@ -63,18 +63,40 @@ def test_shapes_are_sorted_by_where_they_start() -> None:
 
 
 @pytest.mark.usefixtures("warp")
-def test_trying_all_shapes_draws_what_a_tree_of_boxes_does(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("task", ["point_mass_easy", "manipulator_bring_ball"])  # a floor and walls: most shapes, and few
+def test_boxes_in_which_planes_fit_draw_what_the_ray_casters_own_do(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def pictures() -> list[np.ndarray]:
-        env = envs.make(EnvConfig(task="point_mass_easy", renderer="warp"))
-        images = [env.reset(seed=3)[0]] + [env.step(np.array([0.9, -0.7], np.float32))[0] for _ in range(3)]
+        env = envs.make(EnvConfig(task=task, renderer="warp"))
+        action = np.resize(np.array([0.9, -0.7], np.float32), env.action_space.shape)
+        images = [env.reset(seed=3)[0]] + [env.step(action)[0] for _ in range(3)]
         env.close()
         return images
 
-    alone = pictures()
-    asked: list[Any] = []
-    monkeypatch.setattr("diswm.envs.raycast.RayCaster._unsort", lambda self: asked.append(self))
-    assert np.array_equal(alone, pictures())
-    assert asked, "its walls and its floor are most of its shapes"
+    fitting = pictures()
+    monkeypatch.setattr("diswm.envs.raycast.RayCaster._sort", lambda self: None)
+    monkeypatch.setattr("diswm.envs.raycast.RayCaster._fit_planes", lambda self: None)
+    assert np.array_equal(fitting, pictures())
+
+
+@pytest.mark.usefixtures("warp")
+def test_a_plane_is_drawn_to_its_very_edge_wherever_it_moves() -> None:
+    import mujoco
+
+    from diswm.envs.raycast import RayCaster
+
+    model = mujoco.MjModel.from_xml_string("""<mujoco><worldbody><light pos="0 0 3"/><camera pos="0 0 2"/>
+        <body name="b" mocap="true"><geom type="plane" size=".4 .2 .1" rgba="1 0 0 1"/></body></worldbody></mujoco>""")
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    caster = RayCaster(model, data, 0, 64)
+    # 64 pixels over 2 * 2 tan(22.5 deg) = 1.657: 0.0259 a pixel, so 0.8 by 0.4 is 30.9 by 15.4 pixels: 30 or 31 centres, 15 or 16.
+    for place, turn in (((0.0, 0.0), 0.0), ((0.3, -0.3), 0.0), ((-0.2, 0.1), np.pi / 2)):
+        data.mocap_pos[0, :2], data.mocap_quat[0] = place, (np.cos(turn / 2), 0.0, 0.0, np.sin(turn / 2))
+        mujoco.mj_forward(model, data)
+        red = caster.draw()[..., 0] > 60
+        high, wide = np.ptp(np.argwhere(red), axis=0) + 1
+        assert red.sum() == high * wide, "no pixel of it is missing"
+        assert sorted((high, wide)) in ([15, 30], [15, 31], [16, 30], [16, 31])
 
 
 @pytest.mark.usefixtures("warp")

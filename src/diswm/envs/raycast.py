@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -26,6 +27,7 @@ from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headl
 
 _LOG = logging.getLogger("diswm")
 _VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
+_ENDLESS = 1000.0  # half of a plane without an end, as the ray caster has it
 _BRIGHTNESS = ("ambient", "diffuse", "specular")
 
 
@@ -80,7 +82,9 @@ class RayCaster:
             self._dim_surface()
         if "texture" in self._needs:
             self._floor_texid[1] = self._own_texid if look.texture is None else self._model.ntex + look.texture
-        self._launch()
+        self._find_boxes()
+        self._fit_planes()
+        self._cast()
         image: Array = self._pixels[..., 2::-1].copy()  # packed as B, G, R, A
         return image if look.background is None else self._behind(image, look.background, look.ground)
 
@@ -119,9 +123,6 @@ class RayCaster:
         context.has_spot_lights, context.light_attenuation_is_default = True, False
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
-        planes = int((self._model.geom_type[self._geoms] == mujoco.mjtGeom.mjGEOM_PLANE).sum())
-        if planes and 2 * planes >= len(self._geoms):
-            self._unsort()
         self._pixels = context.rgb_data.numpy().view(np.uint8).reshape(self._size, self._size, 4)
         # On the CPU .numpy() is a view: writing it is the whole transfer.
         data, model = self._warp_data, self._warp_model
@@ -135,30 +136,46 @@ class RayCaster:
             self._floor_texid = model.mat_texid.numpy()[0, self._material]
             self._own_texid = floor_texture(self._model, self._surface)
         self._is_round = np.isin(scene.geom_type, [int(t) for t in primitives()[:3]])
+        self._planes = np.flatnonzero(scene.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
+        self._boxes = [a.numpy() for a in (context.lower, context.upper)]
+        self._sort()
         self._record(mjw)
 
-    def _unsort(self) -> None:
-        """Have each ray try all shapes. The ray caster puts planes into boxes of twice their length, which nearly all rays meet: where most
-        shapes are planes, a tree of boxes saves nothing."""
+    def _sort(self) -> None:
+        """Sort the shapes by boxes in which planes fit. Where most shapes are planes a tree saves nothing: each ray tries them all."""
         import warp as wp
 
         context = self._context
-        self._boxes = wp.Bvh(context.lower, context.upper, constructor="sah", leaf_size=context.bvh_ngeom)
-        context.bvh, context.bvh_id = self._boxes, self._boxes.id
+        self._fit_planes()
+        leaf = context.bvh_ngeom if 2 * len(self._planes) >= context.bvh_ngeom else 1
+        context.bvh = wp.Bvh(context.lower, context.upper, constructor="sah", leaf_size=leaf)
+        context.bvh_id = context.bvh.id
         context.group_root.numpy()[:] = -1  # a tree without groups
 
+    def _fit_planes(self) -> None:
+        """Boxes in which planes fit. The ray caster's are twice as long, so that nearly all rays meet them."""
+        place, turned, planes = self._poses[0], self._poses[1].reshape(-1, 3, 3), self._planes
+        size = self._looks[0][planes]
+        half = np.where(size > 0.0, size, _ENDLESS) * (1.0, 1.0, 0.0) + 1e-3
+        reach = (np.abs(turned[planes]) @ half[..., None])[..., 0]
+        lower, upper = self._boxes
+        lower[planes], upper[planes] = place[planes] - reach, place[planes] + reach
+
     def _record(self, mjw: Any) -> None:
-        """What draws a picture, as one call. Its launches are recorded once: to pack their ninety arguments anew in Python for each
+        """What draws a picture, as two calls. Their launches are recorded once: to pack their ninety arguments anew in Python for each
         picture takes a quarter of the time of drawing it. All that a picture depends on is written in place, so nothing goes stale."""
         import warp as wp
 
-        mjw.render(self._warp_model, self._warp_data, self._context)  # compiles, which a recording must not
-        with wp.ScopedCapture("cpu") as capture:
+        with _thorough():
+            mjw.render(self._warp_model, self._warp_data, self._context)  # compiles, which a recording must not
+        with wp.ScopedCapture("cpu") as boxes:
             mjw.refit_bvh(self._warp_model, self._warp_data, self._context)
+        with wp.ScopedCapture("cpu") as picture:
+            self._context.bvh.refit()
             mjw.render(self._warp_model, self._warp_data, self._context)
-        self._launch = partial(wp.capture_launch, capture.graph)
+        self._find_boxes, self._cast = partial(wp.capture_launch, boxes.graph), partial(wp.capture_launch, picture.graph)
 
     def _copy_state(self) -> None:
         model, data, geoms, sites, n = self._model, self._data, self._geoms, self._sites, len(self._geoms)
@@ -212,6 +229,20 @@ def _cpu() -> Iterator[Any]:
 
     with wp.ScopedDevice("cpu"):
         yield mjw
+
+
+@contextlib.contextmanager
+def _thorough() -> Iterator[None]:
+    """Compile as Warp does, but without the limit it sets to look for instructions that work on several numbers: with it a picture
+    takes up to a seventh longer."""
+    import warp as wp
+
+    flags = wp.config.cpu_compiler_flags
+    wp.config.cpu_compiler_flags = flags and re.sub(r"(?<=-slp-recursion-max-depth=)\d+", "12", flags)
+    try:
+        yield
+    finally:
+        wp.config.cpu_compiler_flags = flags
 
 
 _MJW: Any = None
