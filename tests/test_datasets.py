@@ -171,7 +171,14 @@ def test_only_bad_films_are_refused_with_nothing_written(refused: Refused, tmp_p
     assert "None of 1 clips can be used" in refused("pretrain", "--videos", tmp_path / "v", "--out", tmp_path / "runs" / "t")
 
 
-def test_no_decoder_is_loaded_before_it_is_needed() -> None:
-    code = "import sys, diswm.api, diswm.cli, diswm.datasets; print(sorted({'av', 'h5py', 'pyarrow'} & set(sys.modules)))"
+def test_no_decoder_and_no_compiler_is_loaded_before_it_is_needed() -> None:
+    code = """if True:
+        import sys, torch, diswm.api, diswm.cli, diswm.datasets
+        from diswm.agents.optimiser import Optimiser
+        layer = torch.nn.Linear(1, 1)
+        optimiser = Optimiser(layer, lr=0.1, eps=1e-5, clip=1.0)
+        optimiser.step(layer.weight.sum())
+        optimiser.load(optimiser.adam.state_dict())
+        print(sorted({"av", "h5py", "pyarrow", "torch._dynamo"} & set(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+class _Adam(torch.optim.Adam):
+    """Adam without what its methods are wrapped in: that imports PyTorch's compiler, for seconds, only to tell it to leave them alone."""
+
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
 
 
 class Optimiser:
@@ -14,7 +25,7 @@ class Optimiser:
     def __init__(self, module: nn.Module, lr: float, eps: float, clip: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
         self.params = list(module.parameters())
         self.on_gpu = self.params[0].is_cuda
-        self.adam = torch.optim.Adam(self.params, lr=lr, betas=betas, eps=eps, fused=True, capturable=self.on_gpu)
+        self.adam = _Adam(self.params, lr=lr, betas=betas, eps=eps, fused=True, capturable=self.on_gpu)
         self.clip = clip
 
     def step(self, loss: Tensor, allowed: Tensor | None = None) -> tuple[Tensor, Tensor]:

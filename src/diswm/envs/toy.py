@@ -1,4 +1,4 @@
-"""Sprites with known factors: an agent disc, a target, perhaps a hazard. No simulator, no GL, about 0.3 ms a frame.
+"""Sprites with known factors: an agent disc, a target, perhaps a hazard. No simulator, no GL, about 0.1 ms a frame.
 
 Positions lie in [-1, 1]^2 (x to the right, y up). The drawing is anti-aliased, so the image is a continuous function of every
 factor and each factor can be read off the image: metrics and agents are tested here, where the right answers are known.
@@ -6,6 +6,7 @@ factor and each factor can be read off the image: metrics and agents are tested 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -69,22 +70,33 @@ def render_factors(values: Array, image_size: int = 64, hazard: bool = False, ba
     if values.ndim > 1:
         return np.stack([render_factors(v, image_size, hazard, backdrop) for v in values])
     colours = values[5:].reshape(3, 3)
-    pixel = 2.0 / image_size
-    x = (np.arange(image_size) + 0.5) * pixel - 1.0
-    grid_x, grid_y = x[None, :], -x[:, None]
-    image = np.broadcast_to(colours[0] if backdrop is None else backdrop / 255.0, (image_size, image_size, 3))
-    # Distances to each outline, in world units: negative within. The target is a square, so that shape tells it apart.
-    target = np.maximum(np.abs(grid_x - values[2]), np.abs(grid_y - values[3])) - 0.18
-    agent = np.hypot(grid_x - values[0], grid_y - values[1]) - values[4]
+    image = np.empty((image_size, image_size, 3))
+    image[:] = colours[0] if backdrop is None else backdrop / 255.0
     # Rims keep a sprite visible when its colour comes near that of the background.
     white, black = np.ones(3), np.zeros(3)
-    layers = [(target - RIM, white), (target, colours[2]), (agent - RIM, black), (agent, colours[1])]
     if hazard:
-        layers.insert(0, (np.maximum(np.abs(grid_x - HAZARD[0]), np.abs(grid_y - HAZARD[1])) - HAZARD_HALF, black))
-    for distance, colour in layers:
-        cover = np.clip(0.5 - distance / pixel, 0.0, 1.0)[..., None]  # one pixel wide edge
-        image = image * (1.0 - cover) + colour * cover
+        _paint(image, HAZARD, HAZARD_HALF, _square, [(0.0, black)])
+    _paint(image, values[2:4], 0.18, _square, [(RIM, white), (0.0, colours[2])])
+    _paint(image, values[:2], values[4], np.hypot, [(RIM, black), (0.0, colours[1])])
     return (image * 255.0 + 0.5).astype(np.uint8)
+
+
+def _square(x: Array, y: Array) -> Array:
+    """How far from a centre, so that what is as far is a square: shape tells the target apart."""
+    return np.asarray(np.maximum(np.abs(x), np.abs(y)))
+
+
+def _paint(image: Array, centre: Array, size: float, far: Callable[[Array, Array], Array], layers: Sequence[tuple[float, Array]]) -> None:
+    """Put a sprite into ``image`` (H, H, 3), layer upon layer, each a colour up to a rim beyond ``size``; only pixels near it are touched."""
+    pixel = 2.0 / len(image)
+    x = (np.arange(len(image)) + 0.5) * pixel - 1.0
+    reach = size + RIM + pixel
+    rows, columns = (slice(*np.searchsorted(x, (place - reach, place + reach))) for place in (-centre[1], centre[0]))
+    distance = far(x[None, columns] - centre[0], -x[rows, None] - centre[1]) - size  # in world units, negative within
+    part = image[rows, columns]
+    for rim, colour in layers:
+        cover = np.clip(0.5 - (distance - rim) / pixel, 0.0, 1.0)[..., None]  # one pixel wide edge
+        part[:] = part * (1.0 - cover) + colour * cover
 
 
 class ToyScene:
