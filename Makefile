@@ -79,9 +79,10 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/diswm demo
 
-# One thread a worker: two workers with two threads each are slower than two with one.
+# One thread a worker: two workers with two threads each are slower than two with one. Tests marked as a group share something costly,
+# so they go to one worker.
 test: $(STAMP)
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from diswm import demo as module
 from diswm.contract import DiswmError
 from diswm.demo import Stages, demo
 
+pytestmark = pytest.mark.xdist_group("demo")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -21,7 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("mujoco", reason="the demo's tasks need MuJoCo")
     pytest.importorskip("dm_control", reason="the demo's tasks need dm_control")
     out = tmp_path_factory.mktemp("demo") / "demo"
-    assert demo(out, tiny=True)
+    done = subprocess.run([sys.executable, "-m", "diswm", "demo", "--tiny", "--out", out], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return out
 
 

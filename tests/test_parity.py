@@ -24,6 +24,8 @@ from released_like import random_parts, save_parts
 
 from diswm.released import read_parts
 
+pytestmark = pytest.mark.xdist_group("parity")
+
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT.parent / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not (GOLDEN / "golden.npz").is_file(), reason="the release's numbers (../shared/golden) are not here")

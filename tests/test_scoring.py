@@ -25,6 +25,8 @@ from diswm.metrics.disentangle import names
 from diswm.report.codes import read_scores
 from diswm.trainers.checkpoint import save_networks
 
+pytestmark = pytest.mark.xdist_group("scoring")
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -23,7 +23,10 @@ from diswm.explorer import page
 from diswm.explorer.webruntime import WebRuntime, read_runtime
 from diswm.portable.graphs import Picture
 
-pytestmark = pytest.mark.skipif(chromium.PATH is None, reason="no chromium here (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.skipif(chromium.PATH is None, reason="no chromium here (Debian: apt-get install chromium)"),
+    pytest.mark.xdist_group("explorer"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from diswm.explorer.bundle import chosen
 from diswm.explorer.frames import gather, visible
 from diswm.explorer.webruntime import WebRuntime
 
+pytestmark = pytest.mark.xdist_group("explorer")
+
 
 @pytest.fixture
 def stubs(monkeypatch: pytest.MonkeyPatch, bundles: list[dict[str, Any]], agent: Path) -> None:

@@ -20,6 +20,8 @@ from diswm.build import load, load_video_model
 from diswm.contract import DiswmError
 from diswm.portable.folder import without_folders
 
+pytestmark = pytest.mark.xdist_group("export")
+
 ort = pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
 
 

@@ -21,6 +21,8 @@ from diswm.contract import DiswmError
 from diswm.report import figures, strips, summarise, write_report
 from diswm.report.reading import read_run
 
+pytestmark = pytest.mark.xdist_group("page")
+
 VOID = {"meta", "img", "source", "br"}
 
 

@@ -26,6 +26,8 @@ from diswm.trainers.evaluate import evaluate, random_actor
 from diswm.trainers.rollout import RandomPolicy, random_policy
 from diswm.trainers.run import read_config
 
+pytestmark = pytest.mark.xdist_group("choices")
+
 DOORS = "gym/worlds:Doors-v0"
 CHANGES = {"env__task": DOORS, "env__action_repeat": 1, "train__length": 4, "train__frames": 120, "train__eval_every": 60}
 

@@ -20,6 +20,8 @@ from diswm.data.factorset import Drawn, FactorSet, read_set
 from diswm.factorsets import draw_factors
 from diswm.trainers.probe import Probe, ProbeConfig
 
+pytestmark = pytest.mark.xdist_group("probe")
+
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 ALWAYS = {"probe__every": 8, "probe__points": 120, "probe__share": 1e9}

@@ -87,7 +87,7 @@ def _square(x: Array, y: Array) -> Array:
 
 
 def _paint(image: Array, centre: Array, size: float, far: Callable[[Array, Array], Array], layers: Sequence[tuple[float, Array]]) -> None:
-    """Put a sprite into ``image`` (H, H, 3), layer upon layer, each a colour up to a rim beyond ``size``; only pixels near it are touched."""
+    """Put a sprite into ``image`` (H, H, 3): layer upon layer, each a colour and a rim beyond ``size``. It touches pixels near it alone."""
     pixel = 2.0 / len(image)
     x = (np.arange(len(image)) + 0.5) * pixel - 1.0
     reach = size + RIM + pixel

@@ -73,6 +73,7 @@ def publish(drawing: Drawing, folder: Path) -> str:
             figure = drawing.draw(narrow)
             if not narrow or drawing.small:
                 figure.savefig(folder / f"{drawing.name}.png", dpi=160, facecolor="white", metadata={"Software": None})
+                figure.set_layout_engine("none")  # laid out once for both
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         shapes.append(_inline(buffer.getvalue(), "only" if drawing.small else "narrow" if narrow else "wide", drawing.alt))
