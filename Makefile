@@ -50,19 +50,18 @@ $(STAMP): pyproject.toml
 	done=""; missing=""; \
 	echo "setup: installing torch (the largest download; minutes)"; \
 	$(PIP) "$(TORCH)"; \
-	echo "setup: installing diswm and its development tools"; \
-	$(PIP) -e '.[dev]'; \
-	echo "setup: installing the simulators (extra 'dmc': mujoco, dm_control)"; \
-	if $(PIP) -e '.[dmc]'; then \
-	  done="$$done, simulators (dmc)"; \
-	  echo "setup: installing the renderer that needs no OpenGL (extra 'warp': mujoco-warp)"; \
-	  if $(PIP) -e '.[warp]'; then done="$$done, OpenGL-free renderer (warp)"; else \
-	    missing="  warp: the simulators then need OpenGL; on Debian or Ubuntu: apt-get install libegl1 libgl1"; fi; \
-	  echo "setup: installing DrawerWorld (extra 'drawer': metaworld)"; \
-	  if $(PIP) -e '.[drawer]'; then done="$$done, DrawerWorld (drawer)"; else \
-	    missing="$${missing:+$$missing;}  drawer: the tasks drawer_open and drawer_close"; fi; \
-	else \
-	  missing="  dmc, and with it warp and drawer: no simulated robots; the toy world, videos, metrics and reports still work"; fi; \
+	echo "setup: installing diswm, its development tools and the simulators"; \
+	if $(PIP) -e '.[dev,warp,drawer]'; then done=", simulators (dmc), OpenGL-free renderer (warp), DrawerWorld (drawer)"; \
+	else echo "setup: not all at once; now one by one"; \
+	  $(PIP) -e '.[dev]'; \
+	  if $(PIP) -e '.[dmc]'; then \
+	    done="$$done, simulators (dmc)"; \
+	    if $(PIP) -e '.[warp]'; then done="$$done, OpenGL-free renderer (warp)"; else \
+	      missing="  warp: the simulators then need OpenGL; on Debian or Ubuntu: apt-get install libegl1 libgl1"; fi; \
+	    if $(PIP) -e '.[drawer]'; then done="$$done, DrawerWorld (drawer)"; else \
+	      missing="$${missing:+$$missing;}  drawer: the tasks drawer_open and drawer_close"; fi; \
+	  else \
+	    missing="  dmc, and with it warp and drawer: no simulated robots; the toy world, videos, metrics and reports still work"; fi; fi; \
 	echo "setup: fetching what runs the networks in the page of diswm explore (onnxruntime-web, by npm)"; \
 	mkdir -p $(VENV)/share/diswm; page=""; \
 	if [ -f $(VENV)/share/diswm/onnxruntime-web-$(ORT_WEB).tgz ] || { command -v npm >/dev/null && \

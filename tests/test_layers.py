@@ -21,9 +21,10 @@ MAX_FUNCTION_LINES = 70
 PARTS = {"contract", "envs", "data", "model", "objectives", "agents", "metrics", "trainers"}
 MAY_IMPORT: dict[str, set[str]] = {
     "contract": set(),
-    "envs": {"contract"},
+    "native": set(),
+    "envs": {"contract", "native"},
     "data": {"contract"},
-    "model": {"contract"},
+    "model": {"contract", "native"},
     "objectives": {"contract", "model"},
     "agents": {"contract", "model", "objectives"},
     "metrics": set(),

@@ -34,7 +34,8 @@ LOOKS = ("camera", "light", "texture", "background")
 POSES = 128
 """Pairs of frames from which a change is measured."""
 COUNT = 384
-"""Clips of either source, offline and online."""
+"""Clips of either source, offline and online, at most: as many as find room beside each other, as clips that share frames are each other's
+neighbours whatever they show."""
 SPAN, EVERY = 16, 2
 """Rows that a clip takes, where windows of training are as long, and how many of them make one encoded frame."""
 EPISODES = 48
@@ -137,7 +138,9 @@ def clips(folder: Path, head: dict[str, Any], encoder: torch.nn.Module, replay: 
     span = min(SPAN, *(found.get("length", SPAN) for found in learned))  # each found windows as long to learn from
     old = clips_of(_videos(whose) if videos is None else [videos], whose.parent / "cache", COUNT, span, rng)
     with contextlib.nullcontext(replay) if replay is not None else replay_of(folder) as held:
-        new = held.sample(rng, len(old), span)["image"][:, ::EVERY]
+        count = min(len(old), max(1, len(held) // span))
+        new = held.sample(rng, count, span)["image"][:, ::EVERY]
+    old = old[np.sort(rng.permutation(len(old))[:count])]
     image = np.concatenate([old, new])
     frames = image.reshape(-1, *image.shape[2:])
     device = next(encoder.parameters()).device
@@ -161,7 +164,9 @@ def _videos(teacher: Path) -> list[Path]:
 
 
 def clips_of(folders: Sequence[Path], cache: Path, count: int, span: int, rng: np.random.Generator) -> Array:
-    """``count`` clips (N, T, H, W, C) of ``span`` rows of videos, as many from each of some files. DiswmError where there are none."""
+    """At most ``count`` clips (N, T, H, W, C) of ``span`` rows of videos: as many from each of some files, or as many as find room in it.
+
+    DiswmError where there are none."""
     files = [file for folder in folders for file in list_episodes(video_folder(folder, cache if cache.is_dir() else None))]
     chosen = [files[i] for i in rng.permutation(len(files))[:EPISODES]]
     found: list[Array] = []
@@ -171,7 +176,7 @@ def clips_of(folders: Sequence[Path], cache: Path, count: int, span: int, rng: n
         except DiswmError:
             continue  # training has told of damaged files
         if len(image) >= span:
-            starts = np.sort(rng.integers(len(image) - span + 1, size=-(-count // len(chosen))))
+            starts = np.sort(rng.integers(len(image) - span + 1, size=min(-(-count // len(chosen)), len(image) // span)))
             found.append(image[starts[:, None] + np.arange(0, span, EVERY)])
     if not found:
         raise DiswmError(f"{folders[0]}: none of its {len(files)} episodes can be read and has {span} frames or more.")

@@ -29,6 +29,23 @@ def test_every_factor_shows_and_shows_smoothly() -> None:
         assert change.mean() < 6, factor.name
 
 
+@pytest.mark.parametrize("size", [64, 33])
+def test_sprites_are_whole_though_only_pixels_near_them_are_touched(size: int) -> None:
+    """Against every layer laid over the whole picture; places beyond the edges as well, where sprites are cut off."""
+    x = (np.arange(size) + 0.5) * 2 / size - 1
+    backdrop = np.random.default_rng(1).integers(0, 256, (size, size, 3), np.uint8)
+    for values in toy.sample(40, np.random.default_rng(0)) * ([1.5] * 4 + [1] * 10):
+        agent = np.hypot(x[None] - values[0], -x[:, None] - values[1]) - values[4]
+        target = np.maximum(abs(x[None] - values[2]), abs(-x[:, None] - values[3])) - 0.18
+        hazard = np.maximum(abs(x[None]), abs(x[:, None])) - toy.HAZARD_HALF
+        expected = backdrop / 255
+        for distance, colour in ((hazard, 0), (target - toy.RIM, 1), (target, values[11:14]), (agent - toy.RIM, 0), (agent, values[8:11])):
+            cover = np.clip(0.5 - distance * size / 2, 0, 1)[..., None]
+            expected = expected * (1 - cover) + colour * cover
+        found = toy.render_factors(values, size, hazard=True, backdrop=backdrop)
+        assert np.abs(found - expected * 255).max() <= 0.5 + 1e-9
+
+
 def test_samples_lie_in_their_ranges() -> None:
     values = toy.sample(2000, np.random.default_rng(0))
     for i, factor in enumerate(toy.FACTORS):

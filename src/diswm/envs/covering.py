@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diswm.envs.native import compiled, part
+from diswm.native import compiled, part
 
 _SLACK = 0.004  # pixels by which OpenGL may place a vertex otherwise
 _MANY = 4  # pixels from which on it is not looked whether a triangle covers one of the samples in them

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from diswm.envs.native import compiled, part
 from diswm.envs.terrain import BLOCK
+from diswm.native import compiled, part
 
 _WIDE = 0.75
 """Texels that a triangle covers around what is looked at in the map of shadows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,30 +9,19 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+from diswm.native import compiled
+
 F32, U16, U32, U64 = np.float32, np.uint16, np.uint32, np.uint64
 ZERO, HALF, ONE = F32(0), F32(0.5), F32(1)
 NORM_EPS = F32(1e-5)  # nn.LayerNorm's own
 
 
-def _compiled(*fastmath: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile at first use, keep the result beside the source or in the user's cache, and let other threads run meanwhile."""
-    flags: dict[str, Any] = {"fastmath": set(fastmath), "nogil": True, "error_model": "numpy", **options}
-
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(cache=True, **flags)(function)
-        except RuntimeError:  # there is no place that may be written: each process compiles
-            return njit(**flags)(function)
-
-    return wrap
-
-
-_loop = _compiled("contract", "nsz")
-_sum = _compiled("contract", "nsz", "reassoc")  # in any order: not for loops with `_expm1`, whose rounding is an order
+_loop = compiled(nogil=True, fastmath={"contract", "nsz"})  # other threads run meanwhile
+_sum = compiled(nogil=True, fastmath={"contract", "nsz", "reassoc"})  # in any order: not for loops with `_expm1`, whose rounding is one
 _inline = njit(inline="always", fastmath={"contract", "nsz"})
 # Sums that loops make use of. As functions of their own they are compiled in one way with the loop and in another alone; which of the two
 # is called, and so a last bit, would depend on whether the loop was compiled now or comes from the cache.
-_part = _compiled("contract", "nsz", "reassoc", forceinline=True)
+_part = compiled(nogil=True, fastmath={"contract", "nsz", "reassoc"}, forceinline=True)
 
 
 def _reinterpret(source: Any, target: Any, kind: ir.Type) -> Any:
