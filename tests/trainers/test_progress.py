@@ -34,6 +34,21 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert second.endswith("image 3"), "a note stays"
 
 
+def test_a_rate_that_is_forgotten_no_longer_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    bar = Bar("train", 1000, "frames", every=0.0)
+    clock[0] = 200.0
+    bar.update(100)  # 100 frames in 100 s: 900 s for the other 900
+    bar.restart()
+    clock[0] = 210.0
+    bar.update(200)  # 100 frames in 10 s: 80 s for the other 800
+    bar.close()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "train: 100/1,000  1 frames/s  15 min 0 s left  "
+    assert second == "train: 200/1,000  10 frames/s  1 min 20 s left  "
+
+
 def test_names_from_files_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     console.print("left out \x1b]0;title\x07 of \udcff: \u00fc\nand more")
     assert capsys.readouterr().out == "left out \\x1b]0;title\\x07 of \\udcff: \u00fc\nand more\n"

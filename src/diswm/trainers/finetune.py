@@ -187,6 +187,8 @@ class Trainer:
         taken = self.meter.add(metrics)
         c.updates += 1
         c.skipped_updates += not taken
+        if c.updates == self.config.first_updates:
+            bar.restart()  # no frame came in the meantime
         if c.updates % self.config.log_every == 0:
             values = self.meter.mean()
             self.run.log("update", **values)

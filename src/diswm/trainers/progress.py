@@ -69,6 +69,11 @@ class Bar:
             console.print(f"{self.name}: {done:,}/{self.total:,}  {self._rate(now)}  {self._left(now)} left  {self.note}")
             sys.stdout.flush()
 
+    def restart(self) -> None:
+        """Forget the rate so far: what comes runs at another."""
+        self._recent.clear()
+        self._recent.append((time.monotonic(), self.done))
+
     def _speed(self, now: float) -> float:
         then, before = self._recent[0]
         return (self.done - before) / max(now - then, 1e-9)
