@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def test_the_page_has_a_row_for_each_thing_that_grows(tmp_path: Path) -> None:
+def test_the_page_has_a_row_for_each_thing_that_grows(tmp_path: Path, benchmark: Callable[..., list[str]]) -> None:
     out = tmp_path / "page.md"
     flags = ["--preset=tiny", "--threads=1", "--frames", "100", "400", "--steps=10", "--json", f"--folder={tmp_path}", f"--out={out}"]
-    command = [sys.executable, str(ROOT / "benchmarks" / "growth.py"), *flags]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(benchmark("growth", *flags)[-1])
     assert [row["frames"] for row in found["replay"]] == [100, 400]
     assert {name: [*times] for name, times in found["updates"].items()} == {
         "batch": ["0.5", "1", "2"],

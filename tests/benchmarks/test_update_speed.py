@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def test_the_page_has_a_row_for_each_thing_that_was_measured(tmp_path: Path) -> None:
+def test_the_page_has_a_row_for_each_thing_that_was_measured(tmp_path: Path, benchmark: Callable[..., list[str]]) -> None:
     out = tmp_path / "page.md"
     flags = ["--preset=tiny", "--threads=1", "--sweep", "--released=7", "--json", f"--out={out}", "--note=As it was."]
-    command = [sys.executable, str(ROOT / "benchmarks" / "update_speed.py"), *flags]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(benchmark("update_speed", *flags)[-1])
     assert sorted(found["growth_when_doubled"]) == ["actions", "batch", "code", "length"]
     rows = dict(line.strip("| ").split(" | ") for line in out.read_text().splitlines() if line.startswith("| "))
     seconds = found["update_seconds_float32"]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def test_the_page_has_a_row_for_each_preset(tmp_path: Path) -> None:
+def test_the_page_has_a_row_for_each_preset(tmp_path: Path, benchmark: Callable[..., list[str]]) -> None:
     out = tmp_path / "page.md"
     flags = ["--presets", "tiny", "--threads=1", "--updates=2", "--episodes=2", "--json", f"--folder={tmp_path}", f"--out={out}"]
-    command = [sys.executable, str(ROOT / "benchmarks" / "waiting.py"), *flags]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    found = json.loads(done.stdout.splitlines()[-1])["tiny"]
+    found = json.loads(benchmark("waiting", *flags)[-1])["tiny"]
     for kind in ("pretraining", "pretraining_cold"):
         assert 0 < found[kind]["updates"] + found[kind]["windows"] < found[kind]["all"]
     assert min(found["online"].values()) > 0
