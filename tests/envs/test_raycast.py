@@ -9,7 +9,8 @@ import pytest
 
 from diswm import envs
 from diswm.contract import DiswmError
-from diswm.envs import EnvConfig
+from diswm.envs import EnvConfig, raycast
+from diswm.envs.raycast import RayCaster
 
 pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
 
@@ -49,8 +50,8 @@ def test_recorded_launches_draw_the_same_pixels() -> None:
 
 def test_shapes_are_sorted_by_where_they_start() -> None:
     import mujoco
-    from dm_control import suite
 
+    from diswm.envs.dmc import suite
     from diswm.envs.stage import stage
 
     model = suite.load("walker", "walk").physics.model.ptr
@@ -60,6 +61,37 @@ def test_shapes_are_sorted_by_where_they_start() -> None:
     mujoco.mj_kinematics(model, expected)
     assert np.allclose(placed.geom_xpos[: model.ngeom], expected.geom_xpos)
     assert np.allclose(placed.geom_xmat[: model.ngeom], expected.geom_xmat, atol=1e-6)
+
+
+def test_a_sky_is_the_mean_of_its_texels() -> None:
+    from diswm.envs.dmc import suite
+    from diswm.envs.stage import stage
+
+    model = suite.load("walker", "walk").physics.model.ptr
+    scene = stage(model, np.arange(model.ngeom), np.arange(model.nsite))
+    assert (model.tex_width[0], model.tex_height[0], scene.tex_width[0], scene.tex_height[0]) == (800, 4800, 100, 600)
+    fine = model.tex_data[: 4800 * 800 * 3].reshape(600, 8, 100, 8, 3)
+    coarse = scene.tex_data[: 600 * 100 * 3].reshape(600, 100, 3)
+    assert np.array_equal(coarse, fine.mean((1, 3)).round())
+
+
+@pytest.mark.usefixtures("warp")
+def test_a_task_opened_again_takes_the_kernel_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(task: str) -> tuple[object, np.ndarray]:
+        made.clear()
+        env = envs.make(EnvConfig(task=task, renderer="warp"))
+        image, _ = env.reset(seed=3)
+        env.close()
+        return made[-1]._context._megakernel, image
+
+    made: list[RayCaster] = []
+    sort = RayCaster._sort
+    monkeypatch.setattr(RayCaster, "_sort", lambda self: (made.append(self), sort(self))[1])
+    monkeypatch.setattr(raycast, "_KERNELS", {})
+    (first, image), (second, again), (other, _) = opened("walker_walk"), opened("walker_walk"), opened("point_mass_easy")
+    assert second is first
+    assert other is not first, "another number of shapes"
+    assert np.array_equal(again, image)
 
 
 @pytest.mark.usefixtures("warp")

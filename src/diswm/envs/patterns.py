@@ -34,11 +34,11 @@ def floor(index: int, height: int, width: int) -> Array:
     y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
     rng = np.random.default_rng([77, index])
     turn = 2 * np.pi
-    waves = sum(np.cos(turn * (i * x + j * y) + rng.uniform(0, turn)) for i in range(-3, 4) for j in range(4) if i or j)
+    waves = [(i, j, rng.uniform(0, turn)) for i in range(-3, 4) for j in range(4) if i or j]
     draw = {
         "checks": lambda: ((x * 4).astype(int) + (y * 4).astype(int)) % 2,
         "stripes": lambda: (x * 8).astype(int) % 2,
-        "noise": lambda: 0.5 + np.asarray(waves) / 12,
+        "noise": lambda: 0.5 + np.asarray(sum(np.cos(turn * (i * x + j * y) + phase) for i, j, phase in waves)) / 12,
         "bricks": lambda: (np.abs(y * 6 % 1 - 0.5) < 0.42) & (np.abs((x * 3 + (y * 6).astype(int) % 2 / 2) % 1 - 0.5) < 0.46),
         "dots": lambda: np.hypot(x * 4 % 1 - 0.5, y * 4 % 1 - 0.5) < 0.3,
         "diagonal": lambda: ((x + y) * 6).astype(int) % 2,

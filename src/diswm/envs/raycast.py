@@ -9,6 +9,7 @@ smoothed edges; the rest of the look is close.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -168,7 +169,7 @@ class RayCaster:
         picture takes a quarter of the time of drawing it. All that a picture depends on is written in place, so nothing goes stale."""
         import warp as wp
 
-        with _thorough():
+        with _thorough(), _shared_kernel(self._warp_model, self._context):
             mjw.render(self._warp_model, self._warp_data, self._context)  # compiles, which a recording must not
         with wp.ScopedCapture("cpu") as boxes:
             mjw.refit_bvh(self._warp_model, self._warp_data, self._context)
@@ -243,6 +244,21 @@ def _thorough() -> Iterator[None]:
         yield
     finally:
         wp.config.cpu_compiler_flags = flags
+
+
+_KERNELS: dict[tuple[Any, ...], Any] = {}
+
+
+@contextlib.contextmanager
+def _shared_kernel(model: Any, context: Any) -> Iterator[None]:
+    """Give a context the kernel that one of the same constants had made before: to make it anew takes a third of opening a task."""
+    import warp as wp
+
+    kinds = (bool, int, float, tuple, wp.uint32, wp.vec3)  # what a kernel is made for (mujoco_warp's _build_megakernel); bvh_id is none
+    key = model.nlight, *(str(getattr(context, field.name)) for field in dataclasses.fields(context) if field.type in kinds)
+    context._megakernel = _KERNELS.get(key)
+    yield
+    _KERNELS[key] = context._megakernel
 
 
 _MJW: Any = None
