@@ -10,7 +10,6 @@ import pytest
 from diswm import envs
 from diswm.contract import DiswmError
 from diswm.envs import EnvConfig, raycast
-from diswm.envs.raycast import RayCaster
 
 pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
 
@@ -77,21 +76,20 @@ def test_a_sky_is_the_mean_of_its_texels() -> None:
 
 @pytest.mark.usefixtures("warp")
 def test_a_task_opened_again_takes_the_kernel_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(task: str) -> tuple[object, np.ndarray]:
-        made.clear()
+    def opened(task: str) -> np.ndarray:
         env = envs.make(EnvConfig(task=task, renderer="warp"))
         image, _ = env.reset(seed=3)
         env.close()
-        return made[-1]._context._megakernel, image
+        return image
 
-    made: list[RayCaster] = []
-    sort = RayCaster._sort
-    monkeypatch.setattr(RayCaster, "_sort", lambda self: (made.append(self), sort(self))[1])
-    monkeypatch.setattr(raycast, "_KERNELS", {})
-    (first, image), (second, again), (other, _) = opened("walker_walk"), opened("walker_walk"), opened("point_mass_easy")
-    assert second is first
-    assert other is not first, "another number of shapes"
-    assert np.array_equal(again, image)
+    kernels: dict[object, object] = {}
+    monkeypatch.setattr(raycast, "_KERNELS", kernels)
+    image = opened("walker_walk")
+    (kernel,) = kernels.values()
+    assert np.array_equal(opened("walker_walk"), image)
+    assert [*kernels.values()] == [kernel]
+    opened("point_mass_easy")
+    assert len(kernels) == 2, "of another number of shapes"
 
 
 @pytest.mark.usefixtures("warp")
@@ -114,8 +112,6 @@ def test_boxes_in_which_planes_fit_draw_what_the_ray_casters_own_do(task: str, m
 def test_a_plane_is_drawn_to_its_very_edge_wherever_it_moves() -> None:
     import mujoco
 
-    from diswm.envs.raycast import RayCaster
-
     model = mujoco.MjModel.from_xml_string("""<mujoco><worldbody><light pos="0 0 3"/><camera pos="0 0 2"/>
         <body name="b" mocap="true"><geom type="plane" size=".4 .2 .1" rgba="1 0 0 1"/></body></worldbody></mujoco>""")
     data = mujoco.MjData(model)
@@ -135,8 +131,6 @@ def test_a_plane_is_drawn_to_its_very_edge_wherever_it_moves() -> None:
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_model_of_sites_alone_is_drawn_and_one_of_nothing_is_refused() -> None:
     import mujoco
-
-    from diswm.envs.raycast import RayCaster
 
     def caster(bodies: str) -> RayCaster:
         model = mujoco.MjModel.from_xml_string(f"""<mujoco><worldbody><light pos="0 0 3"/><camera pos="0 -2 1" xyaxes="1 0 0 0 .45 .9"/>
