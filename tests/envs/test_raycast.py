@@ -10,6 +10,7 @@ import pytest
 from diswm import envs
 from diswm.contract import DiswmError
 from diswm.envs import EnvConfig, raycast
+from diswm.envs.raycast import RayCaster
 
 pytest.importorskip("dm_control", reason="the dm_control suite is not installed")
 
