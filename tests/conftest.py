@@ -1,8 +1,8 @@
-"""Videos and a teacher of the toy, made once for all tests that need them."""
+"""What many tests need: videos, a teacher and an agent of the toy, made once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,14 @@ import small
 
 from diswm import api
 from diswm.cli import main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_poses() -> Iterator[None]:
+    """Each run ends with a look at what its factors do to its code, by many pictures: a tenth of the time of most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diswm.closeups.POSES", 16)
+        yield
 
 
 @pytest.fixture(scope="session")
