@@ -41,12 +41,15 @@ def test_a_rate_that_is_forgotten_no_longer_counts(capsys: pytest.CaptureFixture
     clock[0] = 200.0
     bar.update(100)  # 100 frames in 100 s: 900 s for the other 900
     bar.restart()
+    bar.update(100, "image 3")
     clock[0] = 210.0
     bar.update(200)  # 100 frames in 10 s: 80 s for the other 800
     bar.close()
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == "train: 100/1,000  1 frames/s  15 min 0 s left  "
-    assert second == "train: 200/1,000  10 frames/s  1 min 20 s left  "
+    assert capsys.readouterr().out.splitlines() == [
+        "train: 100/1,000  1 frames/s  15 min 0 s left",
+        "train: 100/1,000  image 3",
+        "train: 200/1,000  10 frames/s  1 min 20 s left  image 3",
+    ]
 
 
 def test_names_from_files_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

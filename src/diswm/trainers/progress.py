@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from diswm.contract import plain
 
@@ -51,8 +51,8 @@ class Bar:
         self._live: Progress | None = None
         self._task = None
         if console.is_terminal:
-            text = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[text]}")
-            self._live = Progress(*text, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True)
+            columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[text]}")
+            self._live = Progress(*columns, console=console, transient=True)
             self._live.start()
             self._task = self._live.add_task(name, total=total, completed=done, text="")
 
@@ -63,10 +63,10 @@ class Bar:
         if now - self._recent[-1][0] >= 1.0:
             self._recent.append((now, done))
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=done, total=self.total, text=f"{self._rate(now)}  {self.note}")
+            self._live.update(self._task, completed=done, total=self.total, text=self._words(now))
         elif now - self.said >= self.every:
             self.said = now
-            console.print(f"{self.name}: {done:,}/{self.total:,}  {self._rate(now)}  {self._left(now)} left  {self.note}")
+            console.print(f"{self.name}: {done:,}/{self.total:,}  {self._words(now)}".rstrip())
             sys.stdout.flush()
 
     def restart(self) -> None:
@@ -74,21 +74,21 @@ class Bar:
         self._recent.clear()
         self._recent.append((time.monotonic(), self.done))
 
-    def _speed(self, now: float) -> float:
+    def _words(self, now: float) -> str:
+        """Rate, time left and note; the first two once there is a rate."""
         then, before = self._recent[0]
-        return (self.done - before) / max(now - then, 1e-9)
-
-    def _rate(self, now: float) -> str:
-        return f"{self._speed(now):.3g} {self.unit}/s"
-
-    def _left(self, now: float) -> str:
-        seconds = (self.total - self.done) / max(self._speed(now), 1e-9)
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 360_000 else "long"
+        rate = (self.done - before) / max(now - then, 1e-9)
+        pace = [f"{rate:.3g} {self.unit}/s", f"{_minutes((self.total - self.done) / rate)} left"] if rate > 0.0 else []
+        return "  ".join([*pace, self.note]).rstrip()
 
     def close(self) -> None:
         """Take the bar down."""
         if self._live is not None:
             self._live.stop()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s" if seconds < 360_000 else "long"
 
 
 @contextmanager
