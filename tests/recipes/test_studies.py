@@ -219,18 +219,22 @@ def test_shell_scripts_parse(script: str) -> None:
     assert subprocess.run(["bash", "-n", RECIPES / script], check=False).returncode == 0
 
 
-def test_a_recipe_makes_its_study(tmp_path: Path) -> None:
-    """recipes/transfer.sh whole, on sprites at the smallest sizes: videos, teacher, a variant, page."""
+def test_a_recipe_makes_its_study_and_goes_on(tmp_path: Path) -> None:
+    """recipes/transfer.sh whole, on sprites at the smallest sizes: videos, teacher, a variant, page; with one more, that alone is made."""
     if not (RECIPES.parent / ".venv" / "bin" / "diswm").exists():
         pytest.skip("recipes use the .venv that `make setup` makes, which is not there")
-    tiny = {"PRESET": "tiny", "SOURCE": "toy", "TARGET": "toy", "SEEDS": "0", "METHODS": " ", "KINDS": "mse_mean=0.2"}
-    more = {"RESULTS": str(tmp_path / "results"), "TRAIN_FLAGS": "--threads 1 --probe.every 0"}
-    command, env = ["bash", RECIPES / "transfer.sh", tmp_path / "s"], {**os.environ, **tiny, **more}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("finished") == 2, "of teacher and agent"
+    tiny = {"PRESET": "tiny", "SOURCE": "toy", "TARGET": "toy", "SEEDS": "0", "KINDS": "mse_mean=0.2"}
+    settings = {**os.environ, **tiny, "RESULTS": str(tmp_path / "results"), "TRAIN_FLAGS": "--threads 1 --probe.every 0"}
+    said = []
+    for methods in (" ", "no_distill"):
+        command, env = ["bash", RECIPES / "transfer.sh", tmp_path / "s"], {**settings, "METHODS": methods}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert [text.count("finished") for text in said] == [2, 3], "of teacher and agents"
+    assert [text.count("resuming") for text in said] == [0, 2]
     text = (tmp_path / "results" / "transfer.md").read_text()
-    assert cells(text, "mse_mean@0.2")[1] == "1 of 1"
+    assert [cells(text, name)[1] for name in ("mse_mean@0.2", "no_distill")] == ["1 of 1", "1 of 1"]
     assert "KINDS='mse_mean=0.2'" in text
     config = json.loads((tmp_path / "s" / "mse_mean@0.2" / "0" / "config.json").read_text())["config"]
     assert (config["learner"]["distill_kind"], config["weights"]["distill"]) == ("mse_mean", 0.2)

@@ -45,9 +45,9 @@ class Bar:
     def __init__(self, name: str, total: int, unit: str, *, done: int = 0, every: float = 30.0) -> None:
         self.name, self.total, self.unit, self.every = name, total, unit, every
         self.done = done
-        self.began = self.said = time.monotonic()
+        self.said = time.monotonic()
         self.note = ""
-        self._recent = deque([(self.began, done)], maxlen=64)  # the rate of late, as prefill and learning differ
+        self._recent = deque([(self.said, done)], maxlen=64)  # the rate of late, as prefill and learning differ
         self._live: Progress | None = None
         self._task = None
         if console.is_terminal:
