@@ -76,12 +76,17 @@ def run(verb: str, args: list[str]) -> int:
 
 def _collect(args: list[str]) -> int:
     from diswm import api
+    from diswm.collecting import workers_for
     from diswm.config import CollectRun
+    from diswm.doctor import usable_cores
     from diswm.settings import configure
 
     config, explicit = configure("collect", VERBS["collect"], CollectRun(), args, None)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"videos/{_slug(config.env.task)}"))
+    if "collect.workers" not in explicit:  # here and not in the config: a script would need `if __name__ == "__main__":` around it
+        workers = workers_for(config.collect.frames, usable_cores())
+        config = dataclasses.replace(config, collect=dataclasses.replace(config.collect, workers=workers))
     return _code(api.collect(config))
 
 

@@ -14,6 +14,9 @@ import pytest
 import small
 
 from diswm import api, envs
+from diswm.cli import main
+from diswm.collecting import workers_for
+from diswm.config import CollectRun
 from diswm.contract import DiswmError, Episode, Unstable
 from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.trainers.collect import Player, collect, collect_in, fill, random_player
@@ -247,3 +250,28 @@ def test_workers_draw_the_walker_as_one_process_does(tmp_path: Path) -> None:
 )
 def test_workers_that_cannot_be_are_refused(value: str, words: str, refused: Callable[..., str]) -> None:
     assert words in refused("collect", "--task", "toy", "--collect.workers", value)
+
+
+@pytest.mark.parametrize(
+    ("frames", "cores", "workers"),
+    [
+        (7_999, 8, 0),  # one worker's worth: this process does it alone
+        (8_000, 8, 2),
+        (50_000, 2, 2),  # one a core
+        (50_000, 1, 0),
+        (10**6, 64, 16),  # memory
+    ],
+)
+def test_large_data_sets_are_worth_a_worker_a_core(frames: int, cores: int, workers: int) -> None:
+    assert workers_for(frames, cores) == workers
+
+
+@pytest.mark.parametrize(("flags", "workers"), [([], 3), (["--collect.workers", "0"], 0), (["--collect.workers", "2"], 2)])
+def test_the_command_takes_a_worker_a_core_unless_told_otherwise(
+    flags: list[str], workers: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[CollectRun] = []
+    monkeypatch.setattr(api, "collect", lambda config: not asked.append(config))
+    monkeypatch.setattr("diswm.doctor.usable_cores", lambda: 3)
+    assert main(["collect", "--task", "toy", "--collect.frames", "50000", "--out", str(tmp_path), *flags]) == 0
+    assert asked[0].collect.workers == workers

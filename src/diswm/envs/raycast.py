@@ -77,8 +77,7 @@ class RayCaster:
 
     def draw(self, look: Look = PLAIN) -> Array:
         """The current state of ``data`` as (size, size, 3) uint8, with background and texture of ``look``."""
-        self._copy_state()
-        self._copy_lights(look)
+        self._copy_state(look)
         if self._printed:
             self._dim_surface()
         if "texture" in self._needs:
@@ -121,7 +120,7 @@ class RayCaster:
         # so that a machine compiles once (with meshes once more) and not once a task.
         meshes = [mujoco.mjtGeom.mjGEOM_MESH] if scene.nmesh else []
         context.geom_ray_types = tuple(map(int, (mujoco.mjtGeom.mjGEOM_PLANE, *primitives(), *meshes)))
-        context.has_spot_lights, context.light_attenuation_is_default = True, False
+        context.has_spot_lights = True
         context.znear, context.zfar = 0.01, 0.0  # the rays are built by now; no far plane
         self._context = context
         self._pixels = context.rgb_data.numpy().view(np.uint8).reshape(self._size, self._size, 4)
@@ -130,13 +129,17 @@ class RayCaster:
         self._poses = [getattr(data, n).numpy()[0] for n in ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")]
         self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba, model.mat_emission)]
         self._lights = [getattr(model, f"light_{name}").numpy()[0] for name in _BRIGHTNESS]
+        self._copies = self._sources()
+        spare = len(self._lights[0]) - self._model.nlight  # the headlight, and one that is off where the model has none
+        self._on = np.append(self._model.light_active, np.ones(spare))[:, None]
+        self._shadow = np.append(self._model.light_castshadow, np.zeros(spare)).astype(bool)
         if "background" in self._needs:
             self._hits = context.seg_data.numpy().reshape(self._size, self._size, 2)
             self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == self._material)
         if "texture" in self._needs:
             self._floor_texid = model.mat_texid.numpy()[0, self._material]
             self._own_texid = floor_texture(self._model, self._surface)
-        self._is_round = np.isin(scene.geom_type, [int(t) for t in primitives()[:3]])
+        self._round = np.flatnonzero(np.isin(scene.geom_type, [int(t) for t in primitives()[:3]]))
         self._planes = np.flatnonzero(scene.geom_type == mujoco.mjtGeom.mjGEOM_PLANE)
         # A fifth above half a pixel, so that a row of pixel centres cannot fall just beside a thin rail.
         self._half_pixel = 1.2 * np.tan(np.radians(self._model.cam_fovy[self._camera]) / 2.0) / self._size
@@ -178,38 +181,46 @@ class RayCaster:
             mjw.render(self._warp_model, self._warp_data, self._context)
         self._find_boxes, self._cast = partial(wp.capture_launch, boxes.graph), partial(wp.capture_launch, picture.graph)
 
-    def _copy_state(self) -> None:
-        model, data, geoms, sites, n = self._model, self._data, self._geoms, self._sites, len(self._geoms)
-        geom_pos, geom_mat, cam_pos, cam_mat, _, _ = self._poses
+    def _sources(self) -> list[tuple[Array, Array, Any]]:
+        """What is copied before each picture: into which view, from which array of the model or its data, and which of its rows."""
+        model, data, n = self._model, self._data, len(self._geoms)
+        geom_pos, geom_mat, cam_pos, cam_mat, light_pos, light_dir = self._poses
         size, rgba, mat_rgba, mat_emission = self._looks
-        pairs = ((geom_pos, data.geom_xpos, data.site_xpos), (geom_mat, data.geom_xmat, data.site_xmat),
-                 (size, model.geom_size, model.site_size), (rgba, model.geom_rgba, model.site_rgba))  # fmt: skip
-        for into, of_geoms, of_sites in pairs:
-            into[:n] = of_geoms[geoms].reshape(n, *into.shape[1:])
-            into[n:] = of_sites[sites].reshape(len(sites), *into.shape[1:])
-        mat_rgba[:], mat_emission[:] = model.mat_rgba, model.mat_emission
-        cam_pos[:], cam_mat[:] = data.cam_xpos, data.cam_xmat.reshape(-1, 3, 3)
-        # One ray a pixel would miss a rail thinner than a pixel, which GL shows as a faint line: draw it a pixel wide.
-        distance = np.linalg.norm(geom_pos - cam_pos[self._camera], axis=1)
-        size[:, 0] = np.where(self._is_round, np.maximum(size[:, 0], self._half_pixel * distance), size[:, 0])
+        into = geom_pos, geom_mat.reshape(-1, 9), size, rgba
+        copies = [
+            (view[:n], of, _rows(self._geoms))
+            for view, of in zip(into, (data.geom_xpos, data.geom_xmat, model.geom_size, model.geom_rgba), strict=True)
+        ]
+        if len(self._sites):
+            of_sites = data.site_xpos, data.site_xmat, model.site_size, model.site_rgba
+            copies += [(view[n:], of, _rows(self._sites)) for view, of in zip(into, of_sites, strict=True)]
+        whole = [
+            (mat_rgba, model.mat_rgba),
+            (mat_emission, model.mat_emission),
+            (cam_pos, data.cam_xpos),
+            (cam_mat.reshape(-1, 9), data.cam_xmat),
+        ]
+        lights = model.nlight
+        whole += [(light_pos[:lights], data.light_xpos), (light_dir[:lights], data.light_xdir)]
+        for view, name in zip(self._lights, _BRIGHTNESS, strict=True):
+            whole += [(view[:lights], getattr(model, f"light_{name}")), (view[-1], getattr(model.vis.headlight, name))]
+        return copies + [(view, of, ...) for view, of in whole]
 
-    def _copy_lights(self, look: Look) -> None:
-        """The model's lights, and its headlight as the last of the scene's."""
-        model, data, n = self._model, self._data, self._model.nlight
-        position, direction = self._poses[-2:]
-        position[:n], direction[:n] = data.light_xpos, data.light_xdir
-        direction[-1] = headlight_direction(data.cam_xmat[self._camera].reshape(3, 3), look.light)
-        for into, name in zip(self._lights, _BRIGHTNESS, strict=True):
-            into[:n], into[-1] = getattr(model, f"light_{name}"), getattr(model.vis.headlight, name)
+    def _copy_state(self, look: Look) -> None:
+        """Shapes, camera and lights as they are now; the headlight is the last of the scene's lights."""
+        for view, of, rows in self._copies:
+            view[:] = of[rows]
+        # One ray a pixel would miss a rail thinner than a pixel, which GL shows as a faint line: draw it a pixel wide.
+        size, thin = self._looks[0], self._round
+        distance = np.linalg.norm(self._poses[0][thin] - self._poses[2][self._camera], axis=1)
+        size[thin, 0] = np.maximum(size[thin, 0], self._half_pixel * distance)
+        self._poses[-1][-1] = headlight_direction(self._data.cam_xmat[self._camera].reshape(3, 3), look.light)
 
     def _dim_surface(self) -> None:
         """Show floor or table no brighter than OpenGL does, which clamps the light on a texture."""
         model, data, material = self._model, self._data, self._material
-        ambient, diffuse, specular = self._lights
-        spare = len(ambient) - model.nlight
-        on = np.append(model.light_active, np.ones(spare))[:, None]
-        shadow = np.append(model.light_castshadow, np.zeros(spare)).astype(bool)
-        lights = lit.Lights(-self._poses[-1], shadow, on * ambient, on * diffuse, on * specular)
+        ambient, diffuse, specular = (self._on * of for of in self._lights)
+        lights = lit.Lights(-self._poses[-1], self._shadow, ambient, diffuse, specular)
         plain, shadowed = lit.sums(lights)
         rgb, gloss = model.mat_rgba[material, :3].astype(np.float64), np.zeros(3)
         if self._surface.glossy:
@@ -220,6 +231,11 @@ class RayCaster:
         emission, factor = lit.correction(rgb, plain, shadowed, gloss)
         self._looks[2][material, :3] *= factor
         self._looks[3][material] += emission
+
+
+def _rows(which: Array) -> Any:
+    """These rows of an array: a slice where they are its first, which is cheaper to take."""
+    return slice(len(which)) if np.array_equal(which, np.arange(len(which))) else which
 
 
 @contextlib.contextmanager
