@@ -48,7 +48,6 @@ def rows(found: Mapping[str, Any], released: float | None, every: int) -> Iterat
     """What was measured, and the value."""
     chosen = found["update_seconds_bfloat16"] or found["update_seconds_float32"]
     gpu = found["gpu"]
-    hidden = chosen if gpu else 0.0  # windows are drawn while a GPU works
     for name in ("bfloat16", "float32"):
         if seconds := found[f"update_seconds_{name}"]:
             times = f", {released / seconds:.2f} times the release ({released:.2f} s)" if released else ""
@@ -66,7 +65,7 @@ def rows(found: Mapping[str, Any], released: float | None, every: int) -> Iterat
         yield "environment, one agent step with its picture", f"{1e3 * found['env_seconds']:.2f} ms"
     yield (
         f"of the time between two updates ({every} steps), in updates",
-        f"{chosen / (chosen + every * _beside(found) + max(found['sampling_seconds'] - hidden, 0)):.0%}",
+        f"{chosen / (chosen + every * _beside(found) + max(found['sampling_seconds'] - chosen, 0)):.0%}",
     )
     for name, ratio in found.get("growth_when_doubled", {}).items():
         yield f"twice the {name}", f"{ratio:.2f} times the time"

@@ -31,14 +31,15 @@ from diswm.data.videos import Videos
 from diswm.methods import for_pretraining, for_training
 from diswm.presets import apply_preset
 from diswm.runtime import prepare
+from diswm.trainers.ahead import Ahead
 from diswm.trainers.pretrain import pretrain
 from diswm.trainers.run import Run
 
 STEPS = 500  # of an episode
-WHY_NO_THREAD = (
-    "Windows are drawn in the training thread, on a GPU while it works. A thread of its own would save no more than these parts, on a CPU "
-    "less, as it needs a core that the update uses; and what it draws ahead would have to be taken back wherever an episode enters the "
-    "replay or the run is saved, since a batch must not depend on which thread was faster, and a resumed run must draw the same ones."
+THREAD = (
+    "Windows are drawn in a thread of their own, one batch ahead, while an update works; where an episode enters the replay, what was "
+    "drawn is forgotten and drawn anew. So a run is the same to the bit as one that draws each batch when it is due, and a resumed run "
+    "draws what it would have drawn (`tests/trainers/test_ahead.py`)."
 )
 Result = TypeVar("Result")
 
@@ -63,7 +64,8 @@ class Timed:
 
 
 def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, episodes: int, *, cold: bool) -> dict[str, float]:
-    """Seconds of a stretch of the pretraining loop, without the checkpoint at its end: in all, in updates, for windows."""
+    """Seconds of a stretch of the pretraining loop, without the checkpoint at its end: in all, in updates, waiting for windows and, beside
+    them, drawing these."""
     image = noise_episode(STEPS + 1, 0, {})["image"]
     with VideoWriter(folder / "videos", {}) as writer:
         while writer.episodes < episodes:
@@ -73,16 +75,20 @@ def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, ep
     learner = WorldLearner(config.model, 0, config.learner, config.weights, seed=0, device=device)
     learner.update(videos.sample(np.random.default_rng(0), config.pretrain.batch, config.pretrain.length))  # the first takes longer
     config = merge(config, {"pretrain.updates": updates, "out": str(folder / ("cold" if cold else "warm"))})
-    run, windows, learning, beside = Run(config.out, "pretrain", to_dict(config)), Timed(), Timed(), Timed()
-    drop = beside.wrap(lambda: forget(frames))
-    run.save = beside.wrap(run.save)  # type: ignore[method-assign]  # once in five minutes, but here once in a few updates
-    videos.sample = windows.wrap(videos.sample, drop if cold else lambda: None)  # type: ignore[method-assign]
+    run, waiting, drawing, learning, saving = Run(config.out, "pretrain", to_dict(config)), Timed(), Timed(), Timed(), Timed()
+    run.save = saving.wrap(run.save)  # type: ignore[method-assign]  # once in five minutes, but here once in a few updates
+    videos.sample = drawing.wrap(videos.sample, (lambda: forget(frames)) if cold else lambda: None)  # type: ignore[method-assign]
     learner.update = learning.wrap(learner.update)  # type: ignore[method-assign]
+    take = Ahead.take
+    Ahead.take = waiting.wrap(take)  # type: ignore[method-assign]
     start = time.perf_counter()
-    pretrain(run, learner, videos, config.pretrain, seed=0)
-    whole = time.perf_counter() - start - beside.seconds
+    try:
+        pretrain(run, learner, videos, config.pretrain, seed=0)
+    finally:
+        Ahead.take = take  # type: ignore[method-assign]
+    whole = time.perf_counter() - start - saving.seconds
     run.close()
-    return {"all": whole, "updates": learning.seconds, "windows": windows.seconds}
+    return {"all": whole, "updates": learning.seconds, "waiting": waiting.seconds, "drawing": drawing.seconds}
 
 
 def online(config: TrainRun, folder: Path, device: str, episodes: int) -> dict[str, float]:
@@ -123,10 +129,12 @@ def measure(name: str, args: argparse.Namespace, device: str) -> dict[str, dict[
 
 def page(found: Mapping[str, dict[str, dict[str, float]]], args: argparse.Namespace, load: float) -> str:
     """The page of results."""
-    first = [["preset", "of its time in updates", "waiting for windows", "the same, all from the disk: in updates", "for windows"]]
+    parts = ["in updates", "waiting for windows", "drawing them, beside"]
+    first = [["preset", *parts, *(f"all from the disk: {part}" for part in parts)]]
     second = [["preset", "an update", "windows of its batch", "part of the update", "windows from the disk", "part of the update"]]
     for name, times in found.items():
-        shares = [times[kind][part] / times[kind]["all"] for kind in ("pretraining", "pretraining_cold") for part in ("updates", "windows")]
+        both = times["pretraining"], times["pretraining_cold"]
+        shares = [t[part] / t["all"] for t in both for part in ("updates", "waiting", "drawing")]
         first.append([name, *(f"{share:.2%}" for share in shares)])
         t = times["online"]
         cells = [cell for key in ("windows", "windows_cold") for cell in (f"{1000 * t[key]:.1f} ms", f"{t[key] / t['update']:.2%}")]
@@ -134,11 +142,11 @@ def page(found: Mapping[str, dict[str, dict[str, float]]], args: argparse.Namesp
     return "\n\n".join([
         *opening("waiting", args.device, load),
         f"`{args.method}`: how long training waits for its data, with its file in the page cache and with every read from the disk. "
-        f"Pretraining, {args.updates} updates of the trainer's own loop, without checkpoints:",
+        f"Pretraining, {args.updates} updates of the trainer's own loop, without checkpoints, parts of its time:",
         table(first),
         "Online training, one batch of windows from the replay beside one update:",
         table(second),
-        WHY_NO_THREAD,
+        THREAD,
     ]) + "\n"  # fmt: skip
 
 

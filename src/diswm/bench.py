@@ -181,8 +181,8 @@ def lines(found: Mapping[str, Any], config: TrainRun) -> Iterator[str]:
     chosen = found["update_seconds_bfloat16"] or found["update_seconds_float32"]
     step = {
         "updates": chosen / t.update_every,
-        # On a GPU windows are drawn while it works: what counts is what an update does not hide.
-        "windows": max(found["sampling_seconds"] - (chosen if found["gpu"] else 0.0), 0.0) / t.update_every,
+        # Windows are drawn while an update works: what counts is what it does not hide.
+        "windows": max(found["sampling_seconds"] - chosen, 0.0) / t.update_every,
         "acting": found["acting_seconds"],
         "environment": found["env_seconds"] or 0.0,
     }

@@ -1,9 +1,11 @@
-"""Batches that are drawn early are those that would be drawn when they are due."""
+"""Batches that are drawn ahead are those that would be drawn when they are due."""
 
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +17,18 @@ from diswm.trainers.ahead import Ahead
 from diswm.trainers.checkpoint import last_checkpoint, load_checkpoint, pack
 
 
+def same(drawn: Any) -> Any:
+    return drawn
+
+
 @pytest.mark.parametrize("early", [False, True])
 def test_the_same_batches_in_the_same_order(early: bool) -> None:
     held = [10]
-    ahead = Ahead(lambda rng: int(rng.integers(held[0])), np.random.default_rng(0), early=early, held=lambda: held[0])
+    ahead = Ahead(lambda rng: int(rng.integers(held[0])), np.random.default_rng(0), same, early=early, held=lambda: held[0])
     plain, found, expected = np.random.default_rng(0), [], []
     for i in range(12):
-        held[0] = 10 + 1000 * (i // 5)  # at 5 and 10 what was drawn early is of data that are no more
+        ahead.settle()
+        held[0] = 10 + 1000 * (i // 5)  # at 5 and 10 what was drawn ahead is of data that are no more
         expected.append(int(plain.integers(held[0])))
         found.append(ahead.take())
         ahead.prepare()
@@ -30,18 +37,46 @@ def test_the_same_batches_in_the_same_order(early: bool) -> None:
     assert found == expected
 
 
+def test_the_next_batch_is_drawn_in_another_thread_while_this_one_is_in_use() -> None:
+    here, begun = threading.get_ident(), [threading.Event(), threading.Event()]
+    drawn = iter(begun)
+
+    def draw(rng: np.random.Generator) -> int:
+        next(drawn).set()
+        return threading.get_ident()
+
+    ahead = Ahead(draw, np.random.default_rng(0), lambda thread: (thread, threading.get_ident()))
+    thread, stager = ahead.take()
+    assert thread != here == stager
+    assert begun[1].wait(timeout=60.0), "nobody asked for the second batch"
+
+
+def test_what_drawing_raises_is_raised_when_the_batch_is_due() -> None:
+    left = iter([1, 2])
+    ahead = Ahead(lambda rng: next(left), np.random.default_rng(0), same, early=True)
+    assert ahead.take() == 1
+    ahead.prepare()
+    assert ahead.take() == 2  # the third is tried by now
+    ahead.prepare()
+    before = ahead.state
+    with pytest.raises(StopIteration):
+        ahead.take()
+    assert ahead.state == before
+
+
 def test_a_saved_state_gives_the_batch_that_was_due() -> None:
-    ahead = Ahead(lambda rng: rng.random(), np.random.default_rng(0), early=True)
+    ahead = Ahead(lambda rng: rng.random(), np.random.default_rng(0), same, early=True)
     ahead.take()
     ahead.prepare()
-    other = Ahead(lambda rng: rng.random(), np.random.default_rng(5), early=True)
+    other = Ahead(lambda rng: rng.random(), np.random.default_rng(5), same, early=True)
+    other.take()
     other.prepare()
     other.restore(ahead.state)
     assert other.take() == ahead.take()
 
 
-def test_runs_that_draw_early_are_the_same_runs(teacher: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both stages, to the bit, their checkpoints too: here on a CPU, as on a GPU."""
+def test_runs_that_draw_ahead_are_the_same_runs(teacher: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both stages, to the bit, their checkpoints too; `early` is what a GPU has."""
 
     def runs(folder: Path) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
@@ -52,10 +87,14 @@ def test_runs_that_draw_early_are_the_same_runs(teacher: Path, videos: Path, tmp
             pack({"agent": state["agent"], "sampler": torch.tensor(list(json.dumps(state["sampler"]).encode()))}, found, run)
         return found
 
-    plain = runs(tmp_path / "plain")
+    ahead = runs(tmp_path / "ahead")
     prepare = Ahead.prepare
-    monkeypatch.setattr(Ahead, "prepare", lambda self: (setattr(self, "early", True), prepare(self)))
-    early = runs(tmp_path / "early")
-    assert plain.keys() == early.keys()
-    assert [name for name, value in plain.items() if not torch.equal(value, early[name])] == []
-    assert small.events(tmp_path / "plain" / "agent") == small.events(tmp_path / "early" / "agent")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ahead, "prepare", lambda self: (setattr(self, "_early", True), prepare(self)))
+        early = runs(tmp_path / "early")
+    monkeypatch.setattr(Ahead, "take", lambda self: self._stage(self._draw(self._rng)))
+    plain = runs(tmp_path / "plain")
+    for name, found in (("ahead", ahead), ("early", early)):
+        assert plain.keys() == found.keys()
+        assert [part for part, value in plain.items() if not torch.equal(value, found[part])] == []
+        assert small.events(tmp_path / "plain" / "agent") == small.events(tmp_path / name / "agent")

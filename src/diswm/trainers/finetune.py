@@ -97,7 +97,13 @@ class Trainer:
         self.run, self.agent, self.config, self.teacher, self.evaluate = run, agent, config, teacher, evaluate
         self.rollout = Rollout(env, seed, "train_env")
         self.prefill = RandomPolicy(generator(seed, "prefill"), self.rollout.act_dim, agent.discrete)
-        self.batches = Ahead(self._batch, generator(seed, "replay"), early=agent.device.type == "cuda", held=lambda: self.replay.added)
+        self.batches = Ahead(
+            lambda rng: self.replay.sample(rng, config.batch, config.length),
+            generator(seed, "replay"),
+            agent.stage,
+            early=agent.device.type == "cuda",
+            held=lambda: self.replay.added,
+        )
         self.acting: PolicyState | None = None
         self.meter, self.stall = Meter(config.patience), Stall()
         self.evaluations = 0
@@ -166,7 +172,9 @@ class Trainer:
             c.episodes += 1
             self.run.log("episode", **{"return": round(rollout.score, 3), "length": len(rollout.actions)})
             episode = rollout.finish(self.progress)
-            self.replay.add(episode | (teacher_codes(self.teacher, episode["image"]) if self.teacher else {}))
+            columns = episode | (teacher_codes(self.teacher, episode["image"]) if self.teacher else {})
+            self.batches.settle()
+            self.replay.add(columns)
 
     def _action(self) -> Array:
         if self.run.counters.steps < self.config.prefill_steps:
@@ -196,9 +204,6 @@ class Trainer:
                 console.print(words)
             shown = {"image": "loss/image", "kl": "loss/dyn", "imagined return": "imagined/return"}
             bar.update(c.frames, "  ".join(f"{word} {values[name]:.4g}" for word, name in shown.items() if name in values))
-
-    def _batch(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        return self.agent.stage(self.replay.sample(rng, self.config.batch, self.config.length))
 
     def log_evaluation(self, bar: Bar, stop: Interrupt) -> None:
         """Evaluate on the training colours; an interrupt abandons it, to be made anew when the run goes on.
@@ -233,6 +238,7 @@ class Trainer:
     def save(self) -> None:
         """Everything that the next step depends on."""
         acting = self.acting
+        self.batches.settle()  # a draw may find an episode damaged and drop it
         self.run.save(
             {
                 "agent": self.agent.state_dict(),

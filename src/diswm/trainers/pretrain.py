@@ -37,8 +37,9 @@ class PretrainConfig:
 def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainConfig, seed: int, probe: Probe | None = None) -> bool:
     """Run until the budget of updates is spent (True) or an interrupt (False); both save. ``probe`` scores the code on the way."""
     batches = Ahead(
-        lambda rng: learner.stage(videos.sample(rng, config.batch, config.length)),
+        lambda rng: videos.sample(rng, config.batch, config.length),
         generator(seed, "replay"),
+        learner.stage,
         early=learner.device.type == "cuda",
     )
     c, meter, note = run.counters, Meter(config.patience), ""
