@@ -29,6 +29,26 @@ def test_an_update_changes_every_weight_and_reports_finite_numbers(make, batch, 
     assert {name for name in before if name not in changed} == {name for name in before if name.startswith("slow_critic.")}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_large_batches_in_float32_pass_part_by_part_and_teach_the_same(precision, make, batch, monkeypatch) -> None:
+    """Windows of 5 frames, 5 of them: with parts of 10 frames two at a time, the last alone. Sums over frames are made in another order,
+    so to rounding. bfloat16 passes whole."""
+    whole, parts = make(learner=LearnerConfig(precision=precision)), make(learner=LearnerConfig(precision=precision))
+    expected = whole.update(batch(batch=5))
+    monkeypatch.setattr("diswm.model.world.LARGE", 25)
+    monkeypatch.setattr("diswm.model.world.PART", 10)
+    sizes: dict[str, list[int]] = {"encode": [], "decode": []}
+    for name, seen in sizes.items():
+        call = getattr(parts.world, name)
+        monkeypatch.setattr(parts.world, name, lambda x, call=call, seen=seen: (seen.append(len(x)), call(x))[1])
+    found = parts.update(batch(batch=5))
+    assert sizes == dict.fromkeys(sizes, [2, 2, 1] if precision == "float32" else [5])
+    assert dict(found) == pytest.approx(dict(expected), rel=1e-5)
+    one, other = (agent.state_dict()["optimiser"]["world"]["state"] for agent in (parts, whole))
+    for number, state in one.items():  # after one step a tenth of the clipped gradients
+        torch.testing.assert_close(state["exp_avg"], other[number]["exp_avg"], rtol=1e-3, atol=1e-6)
+
+
 def test_same_seed_same_weights_bit_for_bit(make, batch, weights, diff) -> None:
     one, two, other = make(seed=1), make(seed=1), make(seed=2)
     assert not diff(weights(one), weights(two))

@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from diswm.model import Latent
 from diswm.model.kernels import image_input
-from diswm.objectives.prediction import FreeNats, continue_term, image_term, kl_terms, reward_term
+from diswm.objectives.prediction import FreeNats, continue_term, image_term, image_term_in_parts, kl_terms, reward_term
 
 B, T, Z = 2, 3, 4
 
@@ -36,6 +36,43 @@ def test_image_term_of_a_perfect_output_is_the_constant() -> None:
     constant = 64 * 64 * 3 * 0.5 * math.log(2 * math.pi)
     torch.testing.assert_close(image_term(perfect, image), torch.full((B, T), constant))
     torch.testing.assert_close(image_term(perfect + 0.1, image), torch.full((B, T), constant + 61.44))
+
+
+def decoding(windows: int) -> tuple[list[int], torch.Tensor, torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """Sizes of what is decoded, the term in parts of so many windows, decoder, feature and image; the last part is smaller."""
+    generator, sizes = torch.Generator().manual_seed(0), []
+    image = torch.randint(0, 256, (5, T, 8, 8, 3), dtype=torch.uint8, generator=generator)
+    feature = torch.randn(5, T, Z, generator=generator).requires_grad_()
+    decoder = torch.nn.Linear(Z, 3 * 8 * 8)
+    with torch.no_grad():
+        decoder.weight.copy_(torch.randn(decoder.weight.shape, generator=generator))
+        decoder.bias.zero_()
+
+    def decode(feature: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(feature))
+        output: torch.Tensor = decoder(feature).unflatten(-1, (3, 8, 8))
+        return output
+
+    term = image_term_in_parts(decode, decoder, feature, image, windows) if windows else image_term(decode(feature), image)
+    return sizes, term, decoder, feature, image
+
+
+def test_an_image_term_in_parts_is_that_of_the_whole() -> None:
+    """To rounding: sums over frames are made in another order."""
+    (sizes, term, decoder, feature, _), (_, plain, whole, given, _) = decoding(2), decoding(0)
+    assert sizes == [2, 2, 1]
+    assert torch.equal(term, plain)
+    (0.5 * term.mean()).backward()
+    (0.5 * plain.mean()).backward()
+    torch.testing.assert_close(feature.grad, given.grad)
+    for found, expected in zip(decoder.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
+
+
+def test_an_image_term_in_parts_refuses_frames_that_count_differently() -> None:
+    term = decoding(2)[1]
+    with pytest.raises(ValueError, match="mean over all frames"):
+        (term[0].mean() + 2 * term[1].mean()).backward()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

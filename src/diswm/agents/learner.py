@@ -15,7 +15,7 @@ from diswm.agents.optimiser import Optimiser
 from diswm.contract import Batch, DiswmError
 from diswm.model.discriminator import Discriminator
 from diswm.model.encoder import Code
-from diswm.model.world import ModelConfig, Observation, WorldModel
+from diswm.model.world import ModelConfig, Observation, WorldModel, windows_at_a_time
 from diswm.objectives import Anneal, total, weights_at
 from diswm.objectives.disentangle import (
     STRENGTH,
@@ -29,7 +29,7 @@ from diswm.objectives.disentangle import (
     permute_dimensions,
 )
 from diswm.objectives.distill import CodePair, DistillKind, Reduction, distill_term
-from diswm.objectives.prediction import FreeNats, continue_term, image_term, kl_terms, reward_term
+from diswm.objectives.prediction import FreeNats, continue_term, image_term, image_term_in_parts, kl_terms, reward_term
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -247,6 +247,14 @@ class TermContext:
         self._kl: dict[str, Tensor] = {}
         self.drawn = obs.code.mean.new_empty(0)
 
+    def image(self) -> Tensor:
+        """Of the decoded features."""
+        image, world = self.data["image"], self.world
+        windows = windows_at_a_time(image)
+        if windows >= len(image):
+            return image_term(world.decode(self.feature), image)
+        return image_term_in_parts(world.decode, world.decoder, self.feature, image, windows)
+
     def kl(self, name: str) -> Tensor:
         """`dyn` or `rep`."""
         if not self._kl:
@@ -284,7 +292,7 @@ class TermContext:
 
 
 _TERMS = {
-    "image": lambda c: image_term(c.world.decode(c.feature), c.data["image"]),
+    "image": lambda c: c.image(),
     "reward": lambda c: reward_term(c.world.heads["reward"](c.feature), c.data["reward"]),
     "continue": lambda c: continue_term(c.world.heads["continue"](c.feature), c.data["is_terminal"]),
     "dyn": lambda c: c.kl("dyn"),

@@ -14,6 +14,9 @@ from diswm.model.heads import ScalarHead
 from diswm.model.kernels import image_input
 from diswm.model.rssm import RSSM, Latent
 
+LARGE, PART = 1_000, 250
+"""Frames of a batch from which on so many at a time pass through encoder and decoder: see `windows_at_a_time`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -39,6 +42,14 @@ class ModelConfig:
     """Hidden units of the reward head (and of the continue head)."""
     continues: bool = False
     """Learn when episodes end. Only for tasks that truly terminate; without it the discount is constant."""
+
+
+def windows_at_a_time(image: Tensor) -> int:
+    """Windows of ``image`` (B, T, ...) that pass through an encoder or a decoder at once: all, but of large batches in float32 on a CPU,
+    where activations of all frames, and the holes that blocks of hundreds of MB leave in a heap, take 2 GiB more."""
+    count, length = image.shape[:2]
+    large = image.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and count * length >= LARGE
+    return max(1, PART // length) if large else count
 
 
 class Observation(NamedTuple):
@@ -84,8 +95,8 @@ class WorldModel(nn.Module):
         image uint8 (B, T, H, W, C), action (B, T, A); without a generator code and latent are their means.
         """
         lead = image.shape[:2]
-        code = self.encode(image)
-        code = type(code)(*(part.unflatten(0, lead) for part in code))
+        codes = [self.encode(part) for part in image.split(windows_at_a_time(image))]
+        code = type(codes[0])(*(torch.cat(parts).unflatten(0, lead) for parts in zip(*codes, strict=True)))
         embed = code.sample(self.noise(generator, *lead, self.encoder.noise_size))
         noise = self.noise(generator, *lead, self.rssm.stoch)
         # The scan's products are tiny: casting them costs more than it saves.

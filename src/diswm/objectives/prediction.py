@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diswm.model.dists import HALF_LOG_TWO_PI, normal_kl, normal_nll
@@ -22,6 +23,44 @@ def image_term(output: Tensor, image: Tensor) -> Tensor:
     """
     squares = half_squares(output.flatten(0, 1), image.flatten(0, 1))
     return (squares + HALF_LOG_TWO_PI * output[0, 0].numel()).unflatten(0, output.shape[:2])
+
+
+def image_term_in_parts(decode: Callable[[Tensor], Tensor], decoder: nn.Module, feature: Tensor, image: Tensor, windows: int) -> Tensor:
+    """`image_term` of ``decode(feature)``, so many windows at a time, each with its gradients before the next: what is kept for these is
+    never there for all frames at once.
+
+    ``decode`` uses no other parameters than those of ``decoder``; feature (B, T, F), image uint8 (B, T, H, W, C) -> (B, T). Only for a mean
+    over (B, T): the gradients of parameters are summed over frames before what follows is known. No second derivatives.
+    """
+    result: Tensor = _InParts.apply(decode, image, windows, feature, *decoder.parameters())
+    return result
+
+
+class _InParts(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, decode: Callable[[Tensor], Tensor], image: Tensor, windows: int, feature: Tensor, *weights: nn.Parameter
+    ) -> Tensor:
+        losses, to_feature = feature.new_empty(feature.shape[:2]), torch.empty_like(feature)
+        to_weights: list[Tensor] = []
+        for first in range(0, len(feature), windows):
+            part = slice(first, first + windows)
+            with torch.enable_grad():
+                given = feature[part].detach().requires_grad_()
+                loss = image_term(decode(given), image[part])
+                to_given, *found = torch.autograd.grad(loss.sum(), (given, *weights))
+            losses[part], to_feature[part] = loss.detach(), to_given
+            to_weights = [whole.add_(more) for whole, more in zip(to_weights, found, strict=True)] if to_weights else found
+        ctx.save_for_backward(to_feature, *to_weights)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        to_feature, *to_weights = ctx.saved_tensors
+        scale = grad[0, 0]
+        if not (grad == scale).all():
+            raise ValueError("image_term_in_parts knows the gradient of a mean over all frames alone")
+        return None, None, None, to_feature * scale, *(found * scale for found in to_weights)
 
 
 def reward_term(output: Tensor, reward: Tensor) -> Tensor:
