@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,10 @@ from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.pool import Pool
 from diswm.trainers.progress import console
 
-_WORTH = 4_000
-"""Frames that one process plays in about the time that a worker takes to start."""
-_MOST = 16
-"""Workers that nobody asked for: each takes about 0.4 GB."""
+_WORTH = 10_000
+"""Frames for each worker that nobody asked for: to play 4,000 takes about as long as the start of one, on a busy machine more."""
+_MOST = 8
+"""As many of these at most: each takes about 0.4 GB, and a container may grant fewer cores than it shows."""
 
 
 def collect(config: CollectRun) -> bool:
@@ -46,7 +47,9 @@ def collect(config: CollectRun) -> bool:
             longest = _longest(env)
             workers = min(wanted.workers, -(-(wanted.frames - writer.frames) // longest))
             if workers > 0:
-                with Pool(make, workers) as pool:
+                task, seed = config.env.task, config.seed
+                work = f"episode {{}} of {task}, seed {seed}".format
+                with Pool(partial(_quietly, make), workers, without="--collect.workers 0", work=lambda n, *_: work(n)) as pool:
                     collect_in(pool, writer, wanted.frames, longest, phases=bool(config.env.phases))
             else:
                 run_collect(player, writer, wanted.frames)
@@ -58,7 +61,8 @@ def collect(config: CollectRun) -> bool:
 
 
 def workers_for(frames: int, cores: int) -> int:
-    """Worker processes that make collecting so many frames fastest: one a core, but none where they are not worth their start."""
+    """Worker processes that make collecting so many frames fastest: one a core, but none where they are not worth their start. For a
+    command: in a script workers need `if __name__ == "__main__":`."""
     workers = min(cores, frames // _WORTH, _MOST)
     return workers if workers > 1 else 0
 
@@ -76,6 +80,13 @@ def _player_of(config: CollectRun) -> Callable[[], Player]:
     if config.collect.policy == "random":
         return partial(random_player, partial(envs.make, config.env), config.seed)
     return partial(_trained_player, config)
+
+
+def _quietly(make: Callable[[], Player]) -> Player:
+    """What ``make`` gives, in a worker: what it warns of has been said by the player of this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
 
 
 def _trained_player(config: CollectRun) -> Player:

@@ -80,13 +80,15 @@ def _collect(args: list[str]) -> int:
     from diswm.config import CollectRun
     from diswm.doctor import usable_cores
     from diswm.settings import configure
+    from diswm.trainers.collect import CollectConfig
 
-    config, explicit = configure("collect", VERBS["collect"], CollectRun(), args, None)
+    cores = usable_cores()
+    defaults = CollectRun(collect=CollectConfig(workers=workers_for(sys.maxsize, cores)))  # not of the config: see `workers_for`
+    config, explicit = configure("collect", VERBS["collect"], defaults, args, None)
     if "out" not in explicit:
         config = dataclasses.replace(config, out=Path(f"videos/{_slug(config.env.task)}"))
-    if "collect.workers" not in explicit:  # here and not in the config: a script would need `if __name__ == "__main__":` around it
-        workers = workers_for(config.collect.frames, usable_cores())
-        config = dataclasses.replace(config, collect=dataclasses.replace(config.collect, workers=workers))
+    if "collect.workers" not in explicit:
+        config = dataclasses.replace(config, collect=dataclasses.replace(config.collect, workers=workers_for(config.collect.frames, cores)))
     return _code(api.collect(config))
 
 

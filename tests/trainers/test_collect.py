@@ -214,16 +214,32 @@ def test_a_worker_that_is_killed_is_named_started_again_and_nothing_is_lost(tmp_
     assert (tmp_path / "once").exists(), "it did die"
 
 
+@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_does_not_end_a_worker_that_still_starts(signalled: signal.Signals) -> None:
+    """A terminal sends it to all processes; the parent then ends its workers itself."""
+    with Pool(partial(random_player, TOY, 0), 1) as pool:
+        pid = pool._workers[0].pid
+        assert pid
+        os.kill(pid, signalled)
+        assert signalled not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "this process hears it again"
+        pool.call(0, 0.0)
+        found: list[Any] = []
+        while not found:
+            found = pool.results(seconds=60.0)
+    assert found[0][0] == (0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("always dies", "worker 0 was killed by SIGKILL, 3 times for the same work"),
+        ("always dies", "worker 0 was killed by SIGKILL, 3 times for episode 1. Try --collect.workers 0"),
         ("raises", "worker 0: the simulator is unstable"),
         ("dies when made", "worker 0 was killed by SIGKILL while it started. .* `if __name__"),
     ],
 )
 def test_workers_that_cannot_go_on_are_given_up_and_what_was_written_stays(how: str, words: str, tmp_path: Path) -> None:
-    with Pool(partial(fragile_player, how, tmp_path / "once"), 1) as pool, VideoWriter(tmp_path / "videos", ABOUT) as writer:
+    about: dict[str, Any] = {"without": "--collect.workers 0", "work": lambda number, *_: f"episode {number}"}
+    with Pool(partial(fragile_player, how, tmp_path / "once"), 1, **about) as pool, VideoWriter(tmp_path / "videos", ABOUT) as writer:
         with pytest.raises(DiswmError, match=words):
             collect_in(pool, writer, 400, 100, phases=False)
         assert writer.episodes == (0 if how == "dies when made" else 1)
@@ -255,11 +271,11 @@ def test_workers_that_cannot_be_are_refused(value: str, words: str, refused: Cal
 @pytest.mark.parametrize(
     ("frames", "cores", "workers"),
     [
-        (7_999, 8, 0),  # one worker's worth: this process does it alone
-        (8_000, 8, 2),
+        (19_999, 8, 0),  # one worker's worth: this process does it alone
+        (20_000, 8, 2),
         (50_000, 2, 2),  # one a core
         (50_000, 1, 0),
-        (10**6, 64, 16),  # memory
+        (10**6, 64, 8),  # memory
     ],
 )
 def test_large_data_sets_are_worth_a_worker_a_core(frames: int, cores: int, workers: int) -> None:

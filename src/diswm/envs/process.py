@@ -8,6 +8,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pickle import PicklingError
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ TRIES = 3
 GUARD = "a script that uses workers needs `if __name__ == '__main__':` around what it does."
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _GL_THREADS = "LP_NUM_THREADS"  # of software OpenGL: those beside the one that draws; to hand it to a single other costs 7% of a picture
+
+_PARENTS = (signal.SIGINT, signal.SIGHUP)
+"""Ctrl-C and a closed terminal are the parent's to handle."""
 
 
 class Raised(NamedTuple):
@@ -60,7 +64,7 @@ class WorkerProcess:
         process = self._context.Process(target=_serve, args=(there, self._body, self._args), daemon=True, name=f"diswm {self.name}")
         bounds = dict.fromkeys(_THREADS, str(self._threads))
         try:
-            with _environment(bounds | {_GL_THREADS: str(self._threads if self._threads > 1 else 0)}):
+            with _environment(bounds | {_GL_THREADS: str(self._threads if self._threads > 1 else 0)}), _deaf():
                 process.start()
         except (PicklingError, AttributeError, TypeError) as error:
             here.close()
@@ -112,14 +116,27 @@ class WorkerProcess:
 
 def _serve(connection: Connection, body: Callable[..., None], args: tuple[Any, ...]) -> None:
     """What runs in the process. Where nobody is left to hear what is raised, as when the other end closes, that is no matter."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to handle
+    for number in _PARENTS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENTS)  # what it starts itself is not deaf
     with contextlib.ExitStack() as closing:
         try:
             body(connection, closing, *args)
         except Exception as error:
             with contextlib.suppress(OSError):
                 connection.send(Raised(isinstance(error, DiswmError), f"{error}" or type(error).__name__, traceback.format_exc()))
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Hold back `_PARENTS` here for a moment, and for good in what is started inside: a terminal's Ctrl-C reaches a process that still
+    imports, long before it could ignore it."""
+    resource_tracker.ensure_running()  # it would let them through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from diswm.model.heads import ScalarHead
 from diswm.model.kernels import image_input
 from diswm.model.rssm import RSSM, Latent
 
-LARGE, PART = 1_000, 250
+LARGE, PART = 1_000, 500
 """Frames of a batch from which on so many at a time pass through encoder and decoder: see `windows_at_a_time`."""
 
 

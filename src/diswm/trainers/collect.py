@@ -22,8 +22,7 @@ class CollectConfig:
     policy: str = "random"
     """Who acts: `random`, or the folder of a trained run on the same task."""
     workers: int = 0
-    """Processes that play episodes side by side; 0: this one. The data set is the same. `diswm collect` takes one a core unless told
-    otherwise."""
+    """Processes that play episodes side by side; 0: this one. The data set is the same."""
 
 
 class Player:

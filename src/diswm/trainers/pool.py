@@ -20,10 +20,18 @@ class Pool:
 
     So a worker that dies is started again and its call repeated: nothing is lost. ``make`` must be importable by a fresh process.
     Use as a context manager: calls that are under way at its end are given up. Raises DiswmError where the function cannot be made or
-    raises, and where a worker dies again and again.
+    raises, and where a worker dies again and again; ``without`` says how to do without workers, ``work`` what a call is about.
     """
 
-    def __init__(self, make: Callable[[], Callable[..., Any]], workers: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Callable[..., Any]],
+        workers: int,
+        *,
+        without: str = "without workers",
+        work: Callable[..., str] = lambda *call: "the same work",
+    ) -> None:
+        self._without, self._work = without, work
         self._workers = [WorkerProcess(f"worker {index}", _serve, (make,)) for index in range(workers)]
         self._ready = [False] * workers
         self._calls: list[tuple[Any, ...] | None] = [None] * workers
@@ -90,10 +98,12 @@ class Pool:
         worker, ready, call = self._workers[index], self._ready[index], self._calls[index]
         how = worker.stop()
         if not ready:
-            raise DiswmError(f"{how} while it started. Try without workers to see why; {GUARD}")
+            raise DiswmError(f"{how} while it started. Try {self._without} to see why; {GUARD}")
         self._deaths[index] += 1
         if call is not None and self._deaths[index] == TRIES:
-            raise DiswmError(f"{how}, {TRIES} times for the same work. Look at its memory, or use fewer workers.")
+            raise DiswmError(
+                f"{how}, {TRIES} times for {self._work(*call)}. Try {self._without} to see why; where memory ran out, fewer workers."
+            )
         _LOG.warning("%s: starting it again", how)
         self._ready[index] = False
         worker.start()
