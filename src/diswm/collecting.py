@@ -26,11 +26,6 @@ from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.pool import Pool
 from diswm.trainers.progress import console
 
-_WORTH = 10_000
-"""Frames for each worker that nobody asked for: to play 4,000 takes about as long as the start of one, on a busy machine more."""
-_MOST = 8
-"""As many of these at most: each takes about 0.4 GB, and a container may grant fewer cores than it shows."""
-
 
 def collect(config: CollectRun) -> bool:
     """Collect videos into ``config.out``; a folder that was begun is continued. False if it was interrupted."""
@@ -58,13 +53,6 @@ def collect(config: CollectRun) -> bool:
             return writer.frames >= wanted.frames
     finally:
         env.close()
-
-
-def workers_for(frames: int, cores: int) -> int:
-    """Worker processes that make collecting so many frames fastest: one a core, but none where they are not worth their start. For a
-    command: in a script workers need `if __name__ == "__main__":`."""
-    workers = min(cores, frames // _WORTH, _MOST)
-    return workers if workers > 1 else 0
 
 
 def _check_folder(folder: Path) -> None:

@@ -76,11 +76,10 @@ def run(verb: str, args: list[str]) -> int:
 
 def _collect(args: list[str]) -> int:
     from diswm import api
-    from diswm.collecting import workers_for
     from diswm.config import CollectRun
     from diswm.doctor import usable_cores
     from diswm.settings import configure
-    from diswm.trainers.collect import CollectConfig
+    from diswm.trainers.collect import CollectConfig, workers_for
 
     cores = usable_cores()
     defaults = CollectRun(collect=CollectConfig(workers=workers_for(sys.maxsize, cores)))  # not of the config: see `workers_for`

@@ -15,11 +15,10 @@ import small
 
 from diswm import api, envs
 from diswm.cli import main
-from diswm.collecting import workers_for
 from diswm.config import CollectRun
 from diswm.contract import DiswmError, Episode, Unstable
 from diswm.data.manifest import VideoWriter, read_manifest
-from diswm.trainers.collect import Player, collect, collect_in, fill, random_player
+from diswm.trainers.collect import Player, collect, collect_in, fill, random_player, workers_for
 from diswm.trainers.pool import Pool
 
 TOY = partial(envs.make, envs.EnvConfig(task="toy"))

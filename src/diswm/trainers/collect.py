@@ -12,6 +12,11 @@ from diswm.trainers.pool import Pool
 from diswm.trainers.progress import Interrupt, progress
 from diswm.trainers.rollout import Rollout, action_size, random_policy
 
+_WORTH = 10_000
+"""Frames for each worker that nobody asked for: to play 4,000 takes about as long as the start of one, on a busy machine more."""
+_MOST = 8
+"""As many of these at most: each takes about 0.4 GB, and a container may grant fewer cores than it shows."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CollectConfig:
@@ -23,6 +28,13 @@ class CollectConfig:
     """Who acts: `random`, or the folder of a trained run on the same task."""
     workers: int = 0
     """Processes that play episodes side by side; 0: this one. The data set is the same."""
+
+
+def workers_for(frames: int, cores: int) -> int:
+    """Worker processes that make collecting so many frames fastest: one a core, but none where they are not worth their start. For a
+    command: in a script workers need `if __name__ == "__main__":`."""
+    workers = min(cores, frames // _WORTH, _MOST)
+    return workers if workers > 1 else 0
 
 
 class Player:
