@@ -39,7 +39,7 @@ def draw_windows(rng: np.random.Generator, lengths: Array, batch: int, length: i
 
 
 class Records:
-    """A flat file of rows: the small columns as one packed record (``head``), then the image. Not thread-safe.
+    """A flat file of rows: the small columns as one packed record (``head``), then the image. One thread at a time.
 
     ``head`` lists the small columns as numpy dtype fields; it may be empty. Opening never truncates.
     """

@@ -47,7 +47,7 @@ def bytes_per_row(action_dim: int, image_shape: Sequence[int] = IMAGE_SHAPE, ext
 
 
 class Replay:
-    """Episodes on disk, at most ``capacity`` rows. One process, one thread.
+    """Episodes on disk, at most ``capacity`` rows. One process, one thread at a time.
 
     ``extras`` names further float columns and their sizes, such as ``{"teacher_mean": 20}``: each added episode must
     bring them as (L, k). Those called ``factor.<name>``, drawn values of factors, are kept with the rows and sampled where they are asked

@@ -23,7 +23,8 @@ class Ahead(Generic[Drawn, Staged]):
 
     ``draw`` is called in a thread, with a copy of the generator; the generator itself goes on when its batch is taken. ``held()`` tells
     which data there are to draw from: where they changed, what was drawn is forgotten. Call `settle` before they change. ``stage`` makes
-    ready what was drawn, in the thread of the caller; with ``early`` in `prepare`, while a GPU works.
+    ready what was drawn, in the thread of the caller; with ``early`` in `prepare`, while a GPU works. A draw that meets a damaged episode
+    drops it a batch early: a run that is resumed or gets an episode just then draws other windows, as good.
     """
 
     def __init__(
