@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import numpy as np
 from growth import forget, milliseconds
@@ -79,13 +80,9 @@ def pretraining(config: PretrainRun, folder: Path, device: str, updates: int, ep
     run.save = saving.wrap(run.save)  # type: ignore[method-assign]  # once in five minutes, but here once in a few updates
     videos.sample = drawing.wrap(videos.sample, (lambda: forget(frames)) if cold else lambda: None)  # type: ignore[method-assign]
     learner.update = learning.wrap(learner.update)  # type: ignore[method-assign]
-    take = Ahead.take
-    Ahead.take = waiting.wrap(take)  # type: ignore[method-assign]
     start = time.perf_counter()
-    try:
+    with mock.patch.object(Ahead, "take", waiting.wrap(Ahead.take)):
         pretrain(run, learner, videos, config.pretrain, seed=0)
-    finally:
-        Ahead.take = take  # type: ignore[method-assign]
     whole = time.perf_counter() - start - saving.seconds
     run.close()
     return {"all": whole, "updates": learning.seconds, "waiting": waiting.seconds, "drawing": drawing.seconds}

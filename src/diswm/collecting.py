@@ -42,9 +42,10 @@ def collect(config: CollectRun) -> bool:
             longest = _longest(env)
             workers = min(wanted.workers, -(-(wanted.frames - writer.frames) // longest))
             if workers > 0:
-                task, seed = config.env.task, config.seed
-                work = f"episode {{}} of {task}, seed {seed}".format
-                with Pool(partial(_quietly, make), workers, without="--collect.workers 0", work=lambda n, *_: work(n)) as pool:
+                about = f"{config.env.task}, seed {config.seed}"
+                with Pool(
+                    partial(_quietly, make), workers, without="--collect.workers 0", work=lambda number, *_: f"episode {number} of {about}"
+                ) as pool:
                     collect_in(pool, writer, wanted.frames, longest, phases=bool(config.env.phases))
             else:
                 run_collect(player, writer, wanted.frames)

@@ -29,7 +29,7 @@ from diswm.objectives.disentangle import (
     permute_dimensions,
 )
 from diswm.objectives.distill import CodePair, DistillKind, Reduction, distill_term
-from diswm.objectives.prediction import FreeNats, continue_term, image_term, image_term_in_parts, kl_terms, reward_term
+from diswm.objectives.prediction import FreeNats, continue_term, image_term_in_parts, kl_terms, reward_term
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -250,10 +250,7 @@ class TermContext:
     def image(self) -> Tensor:
         """Of the decoded features."""
         image, world = self.data["image"], self.world
-        windows = windows_at_a_time(image)
-        if windows >= len(image):
-            return image_term(world.decode(self.feature), image)
-        return image_term_in_parts(world.decode, world.decoder, self.feature, image, windows)
+        return image_term_in_parts(world.decode, world.decoder, self.feature, image, windows_at_a_time(image))
 
     def kl(self, name: str) -> Tensor:
         """`dyn` or `rep`."""

@@ -130,9 +130,7 @@ class RayCaster:
         self._looks = [a.numpy()[0] for a in (model.geom_size, model.geom_rgba, model.mat_rgba, model.mat_emission)]
         self._lights = [getattr(model, f"light_{name}").numpy()[0] for name in _BRIGHTNESS]
         self._copies = self._sources()
-        spare = len(self._lights[0]) - self._model.nlight  # the headlight, and one that is off where the model has none
-        self._on = np.append(self._model.light_active, np.ones(spare))[:, None]
-        self._shadow = np.append(self._model.light_castshadow, np.zeros(spare)).astype(bool)
+        self._on, self._shadow = scene.light_active.astype(float)[:, None], scene.light_castshadow.astype(bool)
         if "background" in self._needs:
             self._hits = context.seg_data.numpy().reshape(self._size, self._size, 2)
             self._floor_geoms = np.flatnonzero(self._model.geom_matid[self._geoms] == self._material)
@@ -187,13 +185,11 @@ class RayCaster:
         geom_pos, geom_mat, cam_pos, cam_mat, light_pos, light_dir = self._poses
         size, rgba, mat_rgba, mat_emission = self._looks
         into = geom_pos, geom_mat.reshape(-1, 9), size, rgba
-        copies = [
-            (view[:n], of, _rows(self._geoms))
-            for view, of in zip(into, (data.geom_xpos, data.geom_xmat, model.geom_size, model.geom_rgba), strict=True)
-        ]
-        if len(self._sites):
-            of_sites = data.site_xpos, data.site_xmat, model.site_size, model.site_rgba
-            copies += [(view[n:], of, _rows(self._sites)) for view, of in zip(into, of_sites, strict=True)]
+        shapes = (
+            (slice(n), self._geoms, (data.geom_xpos, data.geom_xmat, model.geom_size, model.geom_rgba)),
+            (slice(n, None), self._sites, (data.site_xpos, data.site_xmat, model.site_size, model.site_rgba)),
+        )
+        copies = [(view[part], of, _rows(which)) for part, which, given in shapes for view, of in zip(into, given, strict=True)]
         whole = [
             (mat_rgba, model.mat_rgba),
             (mat_emission, model.mat_emission),

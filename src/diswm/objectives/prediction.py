@@ -29,9 +29,11 @@ def image_term_in_parts(decode: Callable[[Tensor], Tensor], decoder: nn.Module, 
     """`image_term` of ``decode(feature)``, so many windows at a time, each with its gradients before the next: what is kept for these is
     never there for all frames at once.
 
-    ``decode`` uses no other parameters than those of ``decoder``; feature (B, T, F), image uint8 (B, T, H, W, C) -> (B, T). Only for a mean
-    over (B, T): the gradients of parameters are summed over frames before what follows is known. No second derivatives.
+    ``decode`` uses no other parameters than those of ``decoder``; feature (B, T, F), image uint8 (B, T, H, W, C) -> (B, T). More than one
+    part is only for a mean over (B, T): gradients of parameters are summed over frames before what follows is known. No second derivatives.
     """
+    if windows >= len(image):
+        return image_term(decode(feature), image)
     result: Tensor = _InParts.apply(decode, image, windows, feature, *decoder.parameters())
     return result
 
