@@ -45,6 +45,12 @@ def agent(teacher: Path) -> Path:
 
 
 @pytest.fixture
+def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of runs go without their charts, which take seconds."""
+    monkeypatch.setattr("diswm.report.sections.publish", lambda drawing, folder: f"<figure>{drawing.alt and drawing.caption}</figure>")
+
+
+@pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run the command line where it must complain; what it said, after "diswm: error: "."""
     monkeypatch.chdir(tmp_path)

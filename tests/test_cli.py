@@ -430,6 +430,7 @@ def test_traversing_a_plain_encoder(refused: Refused, tmp_path: Path) -> None:
     assert "no Gaussian code to traverse" in refused("traverse", "plain", "--device", "cpu")
 
 
+@pytest.mark.usefixtures("words_alone")
 @pytest.mark.parametrize("flag", ["--run", "--runs"])
 def test_the_run_may_be_named_as_help_shows_it(agent: Path, tmp_path: Path, flag: str) -> None:
     assert main(["report", flag, str(agent), "--out", str(tmp_path / "page")]) == 0

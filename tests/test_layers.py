@@ -22,6 +22,7 @@ PARTS = {"contract", "envs", "data", "model", "objectives", "agents", "metrics",
 MAY_IMPORT: dict[str, set[str]] = {
     "contract": set(),
     "native": set(),
+    "cores": set(),
     "envs": {"contract", "native"},
     "data": {"contract"},
     "model": {"contract", "native"},
@@ -30,8 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "trainers": PARTS - {"trainers"},
     "report": {"contract", "metrics"},
-    "doctor": {"contract", "envs"},
-    "runtime": {"contract"},
+    "doctor": {"contract", "cores", "envs"},
+    "runtime": {"contract", "cores"},
     "config": PARTS,
     "methods": PARTS | {"config"},
     "ablations": PARTS | {"config", "methods"},
@@ -60,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arguments": set(),
     "verbs": PARTS
     | {
-        *("config", "methods", "ablations", "presets", "api", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
+        *("config", "methods", "ablations", "presets", "api", "cores", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
         *("portable", "explorer", "settings", "bench", "runtime", "pictures", "factorsets", "scoring"),
     },
     "cli": {"contract", "data", "verbs"},

@@ -56,7 +56,7 @@ class PretrainRun:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     threads: int = 0
-    """CPU threads for PyTorch; 0: one per core."""
+    """CPU threads for PyTorch; 0: one per core, of a container's quota."""
     wandb: bool = False
     """Also log to Weights & Biases."""
     pretrain: PretrainConfig = dataclasses.field(default_factory=PretrainConfig)
@@ -86,7 +86,7 @@ class TrainRun:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     threads: int = 0
-    """CPU threads for PyTorch; 0: one per core."""
+    """CPU threads for PyTorch; 0: one per core, of a container's quota."""
     wandb: bool = False
     """Also log to Weights & Biases."""
     unseen: Literal["auto", "set1", "set2", "none"] = "auto"

@@ -1,7 +1,7 @@
 """What works on this machine, what does not, and the command that mends it.
 
-Every check stands alone and survives the absence of everything else: nothing but the standard library is imported at
-the head, and what goes wrong inside a check becomes its result. ``fail`` is kept for what stops every run (no torch, no
+Every check stands alone and survives the absence of everything else: nothing but the standard library, and what needs no
+more, is imported at the head, and what goes wrong inside a check becomes its result. ``fail`` is kept for what stops every run (no torch, no
 renderer, no room on the disk); ``warn`` is for what stops some of them or makes them slow.
 """
 
@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from diswm.cores import usable_cores
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -233,10 +235,6 @@ def read_cpuinfo(file: Path) -> tuple[str, set[str]]:
     name = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.M)
     return name[1].strip() if name else "", set(flags[1].split()) if flags else set()
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_gpu() -> list[Check]:

@@ -8,13 +8,18 @@ import sys
 import torch
 
 from diswm.contract import DiswmError
+from diswm.cores import usable_cores
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def prepare(device: str, threads: int = 0) -> str:
-    """Set threads and memory for the run and name its device. DiswmError for a device that there is not."""
-    if threads:
+    """Set threads and memory for the run and name its device. DiswmError for a device that there is not.
+
+    ``threads`` of 0 are PyTorch's own choice, but no more than there are cores to use: PyTorch does not know a container's quota.
+    """
+    threads = threads or min(torch.get_num_threads(), usable_cores())
+    if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     _keep_memory()
     if device == "auto":

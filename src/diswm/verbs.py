@@ -77,7 +77,7 @@ def run(verb: str, args: list[str]) -> int:
 def _collect(args: list[str]) -> int:
     from diswm import api
     from diswm.config import CollectRun
-    from diswm.doctor import usable_cores
+    from diswm.cores import usable_cores
     from diswm.settings import configure
     from diswm.trainers.collect import CollectConfig, workers_for
 

@@ -48,6 +48,7 @@ def test_the_tables_as_text(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_the_section_is_there_where_something_was_scored(run: Path) -> None:
     assert codes.section(read_run(run), run / "figures") == ""
     assert "factors-section" not in write_report(run).read_text()

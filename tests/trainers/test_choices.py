@@ -86,6 +86,7 @@ def test_the_one_world_there_is_is_evaluated_once(run: Path, tmp_path: Path, cap
     assert splits == ["seen"] * len(splits)
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_the_report_shows_no_gap_of_generalisation(run: Path, tmp_path: Path) -> None:
     text = write_report(run, out=tmp_path / "report.html").read_text()
     assert text.count("no unseen world: the task has no distractions") == 2, "on the card and in the table"

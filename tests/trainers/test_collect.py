@@ -287,6 +287,6 @@ def test_the_command_takes_a_worker_a_core_unless_told_otherwise(
 ) -> None:
     asked: list[CollectRun] = []
     monkeypatch.setattr(api, "collect", lambda config: not asked.append(config))
-    monkeypatch.setattr("diswm.doctor.usable_cores", lambda: 3)
+    monkeypatch.setattr("diswm.cores.usable_cores", lambda: 3)
     assert main(["collect", "--task", "toy", "--collect.frames", "50000", "--out", str(tmp_path), *flags]) == 0
     assert asked[0].collect.workers == workers

@@ -42,7 +42,7 @@ _RC: Any = {
     "ytick.color": GRID, "xtick.labelcolor": MUTED, "ytick.labelcolor": MUTED, "axes.facecolor": "none", "grid.color": GRID,
     "figure.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none",
     "axes.titlelocation": "left", "axes.titlepad": 7.0, "lines.solid_capstyle": "round", "legend.frameon": False,
-    "image.interpolation": "none", "text.parse_math": False, "axes.axisbelow": True, "axes.unicode_minus": True,
+    "image.interpolation": "none", "text.parse_math": False, "axes.axisbelow": True, "axes.unicode_minus": True, "figure.dpi": 160,
 }  # fmt: skip
 
 
@@ -71,9 +71,11 @@ def publish(drawing: Drawing, folder: Path) -> str:
         # The salt makes the ids inside each SVG its own, and the same at every run.
         with matplotlib.rc_context(_RC | {"svg.hashsalt": name}):
             figure = drawing.draw(narrow)
+            if engine := figure.get_layout_engine():  # once for both files: with an engine each would lay it out and draw it twice
+                engine.execute(figure)
+                figure.set_layout_engine(None)
             if not narrow or drawing.small:
-                figure.savefig(folder / f"{drawing.name}.png", dpi=160, facecolor="white", metadata={"Software": None})
-                figure.set_layout_engine("none")  # laid out once for both
+                figure.savefig(folder / f"{drawing.name}.png", facecolor="white", metadata={"Software": None})
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         shapes.append(_inline(buffer.getvalue(), "only" if drawing.small else "narrow" if narrow else "wide", drawing.alt))

@@ -1,0 +1,47 @@
+"""How many cores this process may use: those that it may be scheduled on, or as many as its container's quota of time is worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """At least 1. A quota of two and a half cores is worth two: a third thread would stand still for half of its time, and all wait for it."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([mine, *(int(share) for share in _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """In cores, what Linux's control groups of version 2 and 1 grant this process's group and those that it is in.
+
+    Inside a container the groups' own names may be those of the host, while its files lie at the top: what is not there is passed over.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        group = Path(path.lstrip("/"))
+        for part in (group, *group.parents):
+            folder = root / "sys/fs/cgroup"
+            if not controllers:
+                yield from _share(_words(folder / part / "cpu.max"))
+            elif "cpu" in controllers.split(","):
+                folder = folder / controllers / part
+                yield from _share(_words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"))
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
+
+
+def _share(words: list[str]) -> Iterator[float]:
+    """Quota and period in microseconds; `max` or -1 where there is no limit."""
+    if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal() and int(words[1]):
+        yield int(words[0]) / int(words[1])
