@@ -37,7 +37,7 @@ def test_info_says_what_there_is(films_folder: Path, capsys: pytest.CaptureFixtu
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[:6] == [
         str(films_folder),
-        "kind 2 video files, 1 folders of frames",
+        "kind 2 video files, 1 folder of frames",
         "clips 2",
         "frames 20",
         "sizes 96 x 64 (1), 32 x 32 (1)",

@@ -30,7 +30,7 @@ def test_the_facts_of_a_mixture(tmp_path):
     assert skipped[1].startswith("cannot be read")
     assert found == {
         "path": str(tmp_path),
-        "kind": "3 video files, 1 HDF5 files, 1 folders of frames",
+        "kind": "3 video files, 1 HDF5 file, 1 folder of frames",
         "clips": 6,
         "frames": 12 + 5 + 4 + 9,
         "clips_of_unknown_length": 0,

@@ -126,10 +126,10 @@ def _files(path: Path) -> Source:
         suffix = file.suffix.lower()
         name = str(file.relative_to(root)) if path.is_dir() else file.name
         if suffix in movies.SUFFIXES:
-            kinds["video files"] += 1
+            kinds["video file"] += 1
             source.clips.append(movies.movie(file, name))
         elif suffix in hdf5.SUFFIXES:
-            kinds["HDF5 files"] += 1
+            kinds["HDF5 file"] += 1
             _hdf5(source, file, name)
         elif suffix in stills.SUFFIXES:
             folders.setdefault(file.parent, []).append(file)
@@ -137,12 +137,18 @@ def _files(path: Path) -> Source:
             other[suffix or "without suffix"] += 1
     if path.is_file() and folders:
         raise DiswmError(f"{path}: is a single picture. Name the folder of frames that it is in.")
-    kinds["folders of frames"] = len(folders)
+    kinds["folder of frames"] = len(folders)
     for folder, files in folders.items():
         source.clips.append(stills.stills(files, _folder(folder, root, path)))
     source.clips.sort(key=lambda clip: natural(clip.name))
-    source.kind, source.other = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count), other
+    source.kind, source.other = ", ".join(_counted(count, kind) for kind, count in kinds.items() if count), other
     return source
+
+
+def _counted(count: int, kind: str) -> str:
+    """1 folder of frames, 2 folders of frames."""
+    head, of, rest = kind.partition(" of ")
+    return f"{count} {head}{'' if count == 1 else 's'}{of}{rest}"
 
 
 def _inside(files: list[Path], root: Path) -> set[Path]:
@@ -160,7 +166,7 @@ def _add_inside(source: Source, folder: Path, name: str, kinds: Counter[str]) ->
         source.skipped.append((name, str(error)))
     else:
         assert found is not None  # as _inside saw
-        kinds[f"data sets of {found.kind}"] += 1
+        kinds[f"data set of {found.kind}"] += 1
         source.clips += [dataclasses.replace(clip, name=name + clip.name) for clip in found.clips]
         source.skipped += [(name + inside, why) for inside, why in found.skipped]
 
