@@ -38,7 +38,8 @@ def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
         # the group's parent has the quota; its own is larger
         ("0::/a/b\n", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "500000 100000", "cpu.max": "max 100000"}, 3),
         # version 1, as a container sees it: named as on the host, its files at the top
-        ("4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n", {"cpu,cpuacct/cpu.cfs_quota_us": "400000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, 4),
+        ("4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n",
+         {"cpu,cpuacct/cpu.cfs_quota_us": "400000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, 4),
         ("3:cpu:/\n0::/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """At least 1. A quota of two and a half cores is worth two: a third thread would stand still for half of its time, and all wait for it."""
+    """At least 1. A quota of two and a half cores is worth two: a third thread would stand still half of its time, and all would wait."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([mine, *(int(share) for share in _quotas(root))]))
 

@@ -1,8 +1,8 @@
 """What works on this machine, what does not, and the command that mends it.
 
-Every check stands alone and survives the absence of everything else: nothing but the standard library, and what needs no
-more, is imported at the head, and what goes wrong inside a check becomes its result. ``fail`` is kept for what stops every run (no torch, no
-renderer, no room on the disk); ``warn`` is for what stops some of them or makes them slow.
+Every check stands alone and survives the absence of everything else: nothing is imported at the head but the standard
+library and what needs no more, and what goes wrong inside a check becomes its result. ``fail`` is kept for what stops
+every run (no torch, no renderer, no room on the disk); ``warn`` is for what stops some of them or makes them slow.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 import shutil
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import chromium
 import numpy as np
 import pytest
 import small
@@ -98,6 +101,12 @@ def test_a_run_is_bundled_with_its_frames_and_factors(bundles: list[dict[str, An
             f"colour.{part} {end}" for part in ("background", "agent", "target") for end in ("red", "green", "blue")
         }
         assert named, "even random weights let the toy's bright colours through"
+
+
+@pytest.mark.skipif(chromium.PATH is not None, reason="the browser runs the networks themselves")
+def test_both_networks_are_in_it_packed(bundles: list[dict[str, Any]]) -> None:
+    for run in bundles:
+        assert [gzip.decompress(base64.b64decode(run[name])) for name in ("encoder", "picture")] == [b"mean logvar", b"picture"]
 
 
 def test_frames_without_factors_where_the_data_is_gone(teacher: Path, videos: Path, tmp_path: Path) -> None:

@@ -26,6 +26,42 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return rows.view(*x.shape[:-1], len(weight))
 
 
+class InSteps:
+    """base[:, t] + x_t @ weight^T for T steps of which each x_t depends on the one before: base (B, T, O), weight (O, I).
+
+    The gradient of the weights is taken from all steps in one product. PyTorch by itself takes one a step and adds it to the others.
+    """
+
+    def __init__(self, base: Tensor, weight: Tensor) -> None:
+        self.inputs: list[Tensor] = []
+        if torch.is_grad_enabled():
+            base = _WeightLater.apply(base, weight, self.inputs)
+        self.bases, self.weight = base.unbind(1), weight.detach().t()
+
+    def __call__(self, t: int, x: Tensor) -> Tensor:
+        """x (B, I) -> (B, O), for t = 0, 1, ... in turn."""
+        self.inputs.append(x.detach())
+        return torch.addmm(self.bases[t], x, self.weight)
+
+
+class _WeightLater(torch.autograd.Function):
+    """Nothing forward. Backward, what comes is the gradient of each step's sum, of which that of the weights follows."""
+
+    @staticmethod
+    def forward(ctx: Any, base: Tensor, weight: Tensor, inputs: list[Tensor]) -> Tensor:
+        ctx.inputs = inputs
+        ctx.save_for_backward(weight)
+        return base.view_as(base)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        (weight,) = ctx.saved_tensors
+        if not ctx.needs_input_grad[1]:
+            return grad, None, None
+        x, rows = torch.stack(ctx.inputs, 1).flatten(0, 1), grad.flatten(0, 1)
+        return grad, _product_over_rows(rows, x) if by_onednn(x, weight) else rows.t() @ x, None
+
+
 def by_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether `linear` takes oneDNN's product: float32 on a CPU, large enough, not under autocast and not while a graph is recorded."""
     return (

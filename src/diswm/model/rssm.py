@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from diswm.model.dists import squash_std
-from diswm.model.kernels import elu
+from diswm.model.kernels import elu, gru_gates
 from diswm.model.layers import Linear, NormGRUCell
-from diswm.model.products import linear
+from diswm.model.products import InSteps, linear
 
 
 class Latent(NamedTuple):
@@ -66,12 +66,15 @@ class RSSM(nn.Module):
         """
         act = linear(action, self.inp.weight[:, self.stoch :], self.inp.bias)
         emb = linear(embed, self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
-        from_stoch, from_deter = self.inp.weight[:, : self.stoch].t(), self.post_hidden.weight[:, : self.deter].t()
+        gates, stats = (layer.bias.expand(*noise.shape[:2], -1) for layer in (self.cell.linear, self.post_stats))
+        to_x, to_hidden = InSteps(act, self.inp.weight[:, : self.stoch]), InSteps(emb, self.post_hidden.weight[:, : self.deter])
+        to_gates, to_stats = InSteps(gates, self.cell.linear.weight), InSteps(stats, self.post_stats.weight)
         stoch, deter = state.stoch, state.deter
         steps = []
-        for act_t, emb_t, noise_t in zip(act.unbind(1), emb.unbind(1), noise.unbind(1), strict=True):
-            deter = self.cell(elu(torch.addmm(act_t, stoch, from_stoch)), deter)
-            mean, std = _split(self.post_stats(elu(torch.addmm(emb_t, deter, from_deter))))
+        for t, noise_t in enumerate(noise.unbind(1)):
+            x = elu(to_x(t, stoch))
+            deter = gru_gates(to_gates(t, torch.cat([x, deter], 1)), deter, self.cell.norm)
+            mean, std = _split(to_stats(t, elu(to_hidden(t, deter))))
             stoch = mean + std * noise_t
             steps.append((mean, std, stoch, deter))
         post = Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))

@@ -41,9 +41,10 @@ def lambda_return(reward: Tensor, value: Tensor, discount: Tensor, lam: float) -
 
     G[i] = reward[i] + discount[i] ((1 - lam) value[i + 1] + lam G[i + 1]), with G[H - 1] = value[H - 1].
     """
+    known, share = reward[:-1] + discount[:-1] * (1 - lam) * value[1:], lam * discount[:-1]
     returns = [value[-1]]
-    for i in range(len(reward) - 2, -1, -1):
-        returns.append(reward[i] + discount[i] * ((1 - lam) * value[i + 1] + lam * returns[-1]))
+    for known_i, share_i in zip(reversed(known.unbind(0)), reversed(share.unbind(0)), strict=True):
+        returns.append(torch.addcmul(known_i, share_i, returns[-1]))
     return torch.stack(returns[:0:-1])
 
 
