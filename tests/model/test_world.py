@@ -169,8 +169,10 @@ def test_actors_act_and_without_noise_as_is_most_likely() -> None:
     feature, still = torch.randn(5, 2, 14), torch.zeros(5, 2, 3)
     numbers, choices = Actor(14, 3, 4, 32), OneHotActor(14, 3, 4, 32)
     for actor in (numbers, choices):
-        action, entropy = actor.act(feature, torch.randn(5, 2, 3))
-        assert (action.shape, entropy.shape) == ((5, 2, 3), (5, 2))
+        action, spread = actor.act(feature, torch.randn(5, 2, 3))
+        assert (action.shape, actor.entropy(spread).shape) == ((5, 2, 3), (5, 2))
     torch.testing.assert_close(numbers.act(feature, still)[0], numbers(feature)[0])
     assert torch.equal(choices.act(feature, still)[0].argmax(-1), choices(feature).argmax(-1))
-    assert float((choices.act(feature, still)[1].detach() - math.log(3)).abs().max()) < 0.05  # logits near 0: nearly all alike
+    assert (
+        float((choices.entropy(choices.act(feature, still)[1]).detach() - math.log(3)).abs().max()) < 0.05
+    )  # logits near 0: nearly all alike

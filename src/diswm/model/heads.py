@@ -34,9 +34,13 @@ class Actor(nn.Module):
         return mean.tanh(), squash_std(raw)
 
     def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., F), standard normal noise (..., A) -> action (..., A), clipped straight through, and entropy (...). No noise: the mean."""
+        """(..., F), standard normal noise (..., A) -> action (..., A), clipped straight through, and std (..., A). No noise: the mean."""
         mean, std = self(feature)
-        return clip_straight_through(mean + std * noise), normal_entropy(std)
+        return clip_straight_through(mean + std * noise), std
+
+    def entropy(self, std: Tensor) -> Tensor:
+        """Of the actions that `act` drew: std (..., A) -> (...)."""
+        return normal_entropy(std)
 
 
 class OneHotActor(nn.Module):
@@ -52,9 +56,13 @@ class OneHotActor(nn.Module):
         return self.net(feature).float()
 
     def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Actor.act`; the action is one-hot, with the gradients of the probabilities. No noise: the most likely choice."""
+        """As `Actor.act`, with logits for the std; actions are one-hot, with the probabilities' gradients. No noise: the most likely."""
         logits = self(feature)
-        return onehot_straight_through(logits, noise), categorical_entropy(logits)
+        return onehot_straight_through(logits, noise), logits
+
+    def entropy(self, logits: Tensor) -> Tensor:
+        """Of the choices that `act` drew: logits (..., A) -> (...)."""
+        return categorical_entropy(logits)
 
 
 AnyActor = Actor | OneHotActor

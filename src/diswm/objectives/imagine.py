@@ -26,14 +26,14 @@ def imagine(rssm: RSSM, actor: AnyActor, start: Latent, action_noise: Tensor, st
     action_noise (H - 1, N, A), state_noise (H - 1, N, Z). The actor sees each feature without gradient: it learns
     through its actions' effect on the states that follow. Actions are clipped to [-1, 1] or one-hot, straight through.
     """
-    state, features, actions, entropies = start, [start.feature], [], []
+    state, features, actions, spreads = start, [start.feature], [], []
     for noise_a, noise_s in zip(action_noise.unbind(0), state_noise.unbind(0), strict=True):
-        action, entropy = actor.act(features[-1].detach(), noise_a)
+        action, spread = actor.act(features[-1].detach(), noise_a)
         state = rssm.imagine_step(state, action, noise_s)
         features.append(state.feature)
         actions.append(action)
-        entropies.append(entropy)
-    return Trajectory(torch.stack(features), torch.stack(actions), torch.stack(entropies))
+        spreads.append(spread)
+    return Trajectory(torch.stack(features), torch.stack(actions), actor.entropy(torch.stack(spreads)))
 
 
 def lambda_return(reward: Tensor, value: Tensor, discount: Tensor, lam: float) -> Tensor:
