@@ -24,7 +24,7 @@ from diswm.methods import for_training
 from diswm.model import kernels, products
 from diswm.presets import apply_preset
 
-AT_PLACE = {"detach", "t", "split_with_sizes", "split", "alias", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+AT_PLACE = {"_unsafe_view", "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 """Operations, beside views, that move no number."""
 SMALL = {"train.batch": 2, "model.depth": 4, "model.units": 16, "dreamer.units": 16, "learner.precision": "bfloat16", "dreamer.starts": 0}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,25 +20,26 @@ def _quotas(root: Path) -> Iterator[float]:
     Inside a container the groups' own names may be those of the host, while its files lie at the top: what is not there is passed over.
     """
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
+        text = (root / "proc/self/cgroup").read_text()
+    except (OSError, ValueError):
         return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        group = Path(path.lstrip("/"))
-        for part in (group, *group.parents):
-            folder = root / "sys/fs/cgroup"
-            if not controllers:
-                yield from _share(_words(folder / part / "cpu.max"))
-            elif "cpu" in controllers.split(","):
-                folder = folder / controllers / part
-                yield from _share(_words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"))
+    for controllers, path in re.findall(r"^\d+:(.*?):/*(.*)$", text, re.M):
+        group = Path(path)
+        if not controllers:
+            names = [""]  # version 2
+        elif "cpu" in controllers.split(","):
+            names = ["cpu", "cpu,cpuacct", "cpuacct,cpu"]  # as the folder may be called
+        else:
+            continue
+        for folder in (root / "sys/fs/cgroup" / name / part for name in names for part in (group, *group.parents)):
+            yield from _share(_words(folder / "cpu.max"))
+            yield from _share(_words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"))
 
 
 def _words(file: Path) -> list[str]:
     try:
         return file.read_text().split()
-    except OSError:
+    except (OSError, ValueError):  # not there, or no text
         return []
 
 

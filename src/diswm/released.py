@@ -278,4 +278,4 @@ def write_state(path: Path, state: StateDict) -> None:
     """Write one plain state dict. OSError where the disk is full."""
     buffer = io.BytesIO()
     torch.save(state, buffer)  # straight into the file, a full disk would be a RuntimeError without a number
-    path.write_bytes(buffer.getbuffer())
+    path.write_bytes(buffer.getvalue())  # not its view: early Pythons 3.12 crash on collecting one that an exception held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,22 +15,20 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 def test_views_and_empty_memory_are_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    import launches
-
+    monkeypatch.setitem(sys.modules, "launches", launches := importlib.import_module("launches"))
     x = torch.ones(4, 6)
     assert launches.counted(lambda: x.view(6, 2, 2).permute(2, 0, 1)[0].t().unbind(0)[1].detach().expand(3, 6).new_empty(5))[0] == 0
     assert launches.counted(lambda: torch.relu(x @ x.t() + 1).add_(1))[0] == 4  # product, sum, relu, sum in place
-    sys.modules.pop("launches")
 
 
 def test_a_step_more_adds_what_a_step_is(benchmark: Callable[..., list[str]], tmp_path: Path) -> None:
-    """A step in one shot or in five adds the same; all steps together are most of the world model's part."""
+    """All steps together are most of each part."""
     *_, world, behaviour, together = benchmark("launches", "--out", str(tmp_path / "page.md"))
     (all_world, step), (all_behaviour, imagined) = (
         [int(cell.replace(",", "")) for cell in row.strip("| ").split("|")[1:]] for row in (world, behaviour)
     )
-    assert 0 < 50 * step < all_world
-    assert 0 < 14 * imagined < all_behaviour
+    assert all_world / 2 < 50 * step < all_world
+    assert all_behaviour / 2 < 14 * imagined < all_behaviour
     assert f"| {all_world + all_behaviour:,} |" in together
     text = (tmp_path / "page.md").read_text()
     assert text.startswith("# launches")

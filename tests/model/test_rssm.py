@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+from diswm.model import products
 from diswm.model.rssm import RSSM, Latent
 
 B, T, E, Z, D = 3, 5, 4, 6, 8
@@ -116,24 +118,42 @@ def test_no_gradient_is_cut_on_the_way_back_in_time() -> None:
     assert (embed.grad.abs().sum((0, 2)) > 0).all()
 
 
+def plainly(rssm: RSSM, embed: torch.Tensor, action: torch.Tensor, noise: torch.Tensor) -> list[torch.Tensor]:
+    """`observe` from a zero state step by step, each layer as it is."""
+    state, found = rssm.initial(len(embed)), []
+    for t in range(embed.shape[1]):
+        deter = rssm.cell(F.elu(rssm.inp(torch.cat([state.stoch, action[:, t]], -1))), state.deter)
+        mean, raw = rssm.post_stats(F.elu(rssm.post_hidden(torch.cat([deter, embed[:, t]], -1)))).chunk(2, -1)
+        std = 2 * torch.sigmoid(raw / 2) + 0.1
+        state = Latent(mean, std, mean + std * noise[:, t], deter)
+        found += [*state, *rssm.prior(deter)]
+    return found
+
+
+@pytest.mark.parametrize("least", [1, 2**30])  # multiplications that are worth oneDNN's product, where there is one
 @pytest.mark.parametrize("act_dim", [0, 2])
-def test_gradients_of_a_scan_are_those_of_its_steps(act_dim: int) -> None:
-    """Frame by frame each weight's gradient is one a step, added up. Sums of at most B T = 15 products: other orders differ by 1e-6."""
+def test_gradients_of_a_scan_are_those_of_its_steps(act_dim: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of at most B T = 15 products of numbers near 1: in another order they differ by some 1e-6."""
+    monkeypatch.setattr(products, "PRODUCT", least)
+    rssm = build(act_dim)
+    embed, action, noise = inputs(act_dim)
+    given = [embed.requires_grad_(), *([action.requires_grad_()] if act_dim else []), *rssm.parameters()]
 
-    def gradients(size: int) -> list[torch.Tensor]:
-        rssm = build(act_dim)
-        given = [part.requires_grad_() for part in inputs(act_dim)[:2]]
-        noise, state, found = inputs(act_dim)[2], rssm.initial(B), []
-        for t in range(0, T, size):
-            post, prior = rssm.observe(*(part[:, t : t + size] for part in given), state, noise[:, t : t + size])
-            found += [*post, *prior]
-            state = post.map(lambda part: part[:, -1])
-        loss = sum((part.square().sum() for part in found), torch.zeros(()))
-        return list(torch.autograd.grad(loss, [*given[: 1 + bool(act_dim)], *rssm.parameters()]))
+    def gradients(found: list[torch.Tensor]) -> list[torch.Tensor]:
+        return list(torch.autograd.grad(sum((part.square().sum() for part in found), torch.zeros(())), given))
 
-    whole = gradients(T)
+    post, prior = rssm.observe(embed, action, rssm.initial(B), noise)
+    whole = gradients([*post, prior.mean, prior.std])
     assert all(float(grad.abs().max()) > 0 for grad in whole)
-    torch.testing.assert_close(whole, gradients(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole, gradients(plainly(rssm, embed, action, noise)), rtol=1e-4, atol=1e-5)
+
+
+def test_clips_of_several_lengths_are_refused() -> None:
+    rssm = build(2)
+    for short in range(3):
+        parts = [part[:, : T - (i == short)] for i, part in enumerate(inputs(2))]
+        with pytest.raises(ValueError, match=r"shorter|longer"):
+            rssm.observe(*parts[:2], rssm.initial(B), parts[2])
 
 
 def test_weights_that_are_held_fixed_get_no_gradient() -> None:

@@ -29,14 +29,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class InSteps:
     """base[:, t] + x_t @ weight^T for T steps of which each x_t depends on the one before: base (B, T, O), weight (O, I).
 
-    The gradient of the weights is taken from all steps in one product. PyTorch by itself takes one a step and adds it to the others.
+    The gradient of the weights is taken from all steps in one product. PyTorch by itself takes one a step and adds it to the others. No
+    second derivatives, and no x_t may be changed in place before the gradients are taken.
     """
 
     def __init__(self, base: Tensor, weight: Tensor) -> None:
         self.inputs: list[Tensor] = []
-        if torch.is_grad_enabled():
-            base = _WeightLater.apply(base, weight, self.inputs)
-        self.bases, self.weight = base.unbind(1), weight.detach().t()
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # a graph has gradients of its own
+            base, weight = _WeightLater.apply(base, weight, self.inputs), weight.detach()
+        self.bases, self.weight = base.unbind(1), weight.t()
 
     def __call__(self, t: int, x: Tensor) -> Tensor:
         """x (B, I) -> (B, O), for t = 0, 1, ... in turn."""
@@ -58,7 +59,7 @@ class _WeightLater(torch.autograd.Function):
         (weight,) = ctx.saved_tensors
         if not ctx.needs_input_grad[1]:
             return grad, None, None
-        x, rows = torch.stack(ctx.inputs, 1).flatten(0, 1), grad.flatten(0, 1)
+        x, rows = torch.stack(ctx.inputs, 1).flatten(0, 1).to(grad.dtype), grad.flatten(0, 1)
         return grad, _product_over_rows(rows, x) if by_onednn(x, weight) else rows.t() @ x, None
 
 

@@ -71,7 +71,7 @@ class RSSM(nn.Module):
         to_gates, to_stats = InSteps(gates, self.cell.linear.weight), InSteps(stats, self.post_stats.weight)
         stoch, deter = state.stoch, state.deter
         steps = []
-        for t, noise_t in enumerate(noise.unbind(1)):
+        for t, (noise_t, *_) in enumerate(zip(noise.unbind(1), embed.unbind(1), action.unbind(1), strict=True)):
             x = elu(to_x(t, stoch))
             deter = gru_gates(to_gates(t, torch.cat([x, deter], 1)), deter, self.cell.norm)
             mean, std = _split(to_stats(t, elu(to_hidden(t, deter))))

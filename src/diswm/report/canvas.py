@@ -42,7 +42,8 @@ _RC: Any = {
     "ytick.color": GRID, "xtick.labelcolor": MUTED, "ytick.labelcolor": MUTED, "axes.facecolor": "none", "grid.color": GRID,
     "figure.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none",
     "axes.titlelocation": "left", "axes.titlepad": 7.0, "lines.solid_capstyle": "round", "legend.frameon": False,
-    "image.interpolation": "none", "text.parse_math": False, "axes.axisbelow": True, "axes.unicode_minus": True, "figure.dpi": 160,
+    "image.interpolation": "none", "text.parse_math": False, "axes.axisbelow": True, "axes.unicode_minus": True,
+    "figure.dpi": 160, "savefig.dpi": "figure",
 }  # fmt: skip
 
 
