@@ -35,7 +35,7 @@ RENDERERS = {
 DM_CONTROL_OF = {"3.10": "1.0.43", "3.12": "1.0.45", "3.15": "1.0.48", "3.16": "1.0.49", "3.17": "1.0.50"}
 PAIRED = "pip install 'mujoco==3.16.*' 'dm_control==1.0.49' 'mujoco-warp==3.16.*' 'warp-lang>=1.19,<2'"
 PIN = {"torch": "torch==2.13.0"}  # what to install where the declared range would do, but one release was tried
-FALLBACK = ["torch>=2.13,<2.14", "numpy>=2.0,<3", "gymnasium>=1.2,<2"]  # where diswm itself has no metadata
+FALLBACK = ["torch>=2.11,<2.14", "numpy>=2.0,<3", "gymnasium>=1.2,<2"]  # where diswm itself has no metadata
 LATER = {
     "metaworld": "only for drawer_open and drawer_close",
     "wandb": "only for logging to Weights & Biases",
