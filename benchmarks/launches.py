@@ -7,7 +7,6 @@ replayed from a recording. Their number depends neither on the batch nor on the 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -17,8 +16,7 @@ import torch
 from pages import arguments, opening, table
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diswm.agents import Dreamer
-from diswm.bench import random_batch
+from diswm.bench import build, random_batch
 from diswm.config import TrainRun, merge
 from diswm.methods import for_training
 from diswm.model import kernels, products
@@ -26,7 +24,7 @@ from diswm.presets import apply_preset
 
 AT_PLACE = {"_unsafe_view", "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 """Operations, beside views, that move no number."""
-SMALL = {"train.batch": 2, "model.depth": 4, "model.units": 16, "dreamer.units": 16, "learner.precision": "bfloat16", "dreamer.starts": 0}
+SMALL = {"train.batch": 2, "model.depth": 4, "model.units": 16, "dreamer.units": 16, "dreamer.starts": 0}
 
 
 class Counter(TorchDispatchMode):
@@ -52,10 +50,9 @@ def counted(work: Callable[[], Any]) -> tuple[int, Any]:
 
 def update(method: str, length: int, horizon: int) -> tuple[int, int]:
     """Operations of the world model's part of an update, and of the behaviour's."""
-    config = merge(apply_preset(for_training(TrainRun(), method), "paper", "train"), SMALL)
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, length=length))
-    dreamer = dataclasses.replace(config.dreamer, horizon=horizon)
-    agent = Dreamer(config.model, 6, config.learner, dreamer, config.weights, config.anneal, seed=0)
+    config = apply_preset(for_training(TrainRun(), method), "paper", "train")
+    config = merge(config, {**SMALL, "train.length": length, "dreamer.horizon": horizon})
+    agent = build(config, "cpu", "bfloat16")
     data = agent.stage(random_batch(config, np.random.default_rng(0)))
     data |= {name: torch.tensor(value) for name, value in agent.scheduled(0, 0).items()}
     agent.compute(data)  # the first makes the optimisers' state

@@ -15,7 +15,7 @@ from diswm.trainers.rollout import Rollout, action_size, random_policy
 _WORTH = 10_000
 """Frames for each worker that nobody asked for: to play 4,000 takes about as long as the start of one, on a busy machine more."""
 _MOST = 8
-"""As many of these at most: each takes about 0.4 GB, and a container may grant fewer cores than it shows."""
+"""As many of these at most: each takes about 0.4 GB."""
 
 
 @dataclasses.dataclass(frozen=True)
