@@ -1,8 +1,9 @@
 """How many operations an update is that a GPU would launch one by one: ``python benchmarks/launches.py [--out results/launches.md]``.
 
-Needs no GPU: what numba and oneDNN do on a CPU is left to PyTorch's own operations, which are counted. An operation is about one launch (of
-a layer norm's gradient two; clipping and Adam are few whatever they go over), and each takes its time, small as it may be, also where it is
-replayed from a recording. Their number depends neither on the batch nor on the networks' sizes.
+Needs no GPU: what numba and oneDNN do on a CPU is left to PyTorch's own operations, which are counted; a loop of Triton's counts as one
+and computes nothing. An operation is about one launch (of a layer norm's gradient two; clipping and Adam are few whatever they go over),
+and each takes its time, small as it may be, also where it is replayed from a recording. Their number depends neither on the batch nor on
+the networks' sizes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from diswm.bench import build, random_batch
 from diswm.config import TrainRun, merge
 from diswm.methods import for_training
-from diswm.model import kernels, products
+from diswm.model import fused, kernels, products
 from diswm.presets import apply_preset
 
 AT_PLACE = {"_unsafe_view", "detach", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
@@ -41,11 +42,25 @@ class Counter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+class Loops:
+    """In the place of Triton's: each counts as one operation and computes nothing."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def loop(*args: Any) -> None:
+            self.count += 1
+
+        return loop
+
+
 def counted(work: Callable[[], Any]) -> tuple[int, Any]:
     """Operations of some work, and what it gives."""
-    with Counter() as counter:
+    loops = Loops()
+    with Counter() as counter, mock.patch.object(fused, "_loops", return_value=loops):
         found = work()
-    return counter.count, found
+    return counter.count + loops.count, found
 
 
 def update(method: str, length: int, horizon: int) -> tuple[int, int]:

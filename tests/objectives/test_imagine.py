@@ -166,7 +166,7 @@ def test_the_actor_sees_features_without_gradient(setup: Setup) -> None:
     def hook(_module, inputs) -> None:
         kept.append(inputs[0].requires_grad)
 
-    setup.actor.register_forward_pre_hook(hook)
+    setup.actor.net.register_forward_pre_hook(hook)
     setup.path()
     assert kept == [False] * (H - 1)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diswm.model.dists import categorical_entropy, clip_straight_through, normal_entropy, onehot_straight_through, squash_std
+from diswm.model import fused
+from diswm.model.dists import categorical_entropy, normal_entropy, onehot_straight_through
 from diswm.model.layers import mlp
 
 
@@ -30,13 +31,11 @@ class Actor(nn.Module):
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """(..., F) -> mean in (-1, 1) and std in (0.1, 2.1), each (..., A)."""
-        mean, raw = self.net(feature).chunk(2, -1)
-        return mean.tanh(), squash_std(raw)
+        return fused.bounded_mean_std(self.net(feature))
 
     def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """(..., F), standard normal noise (..., A) -> action (..., A), clipped straight through, and std (..., A). No noise: the mean."""
-        mean, std = self(feature)
-        return clip_straight_through(mean + std * noise), std
+        return fused.action(self.net(feature), noise)
 
     def entropy(self, std: Tensor) -> Tensor:
         """Of the actions that `act` drew: std (..., A) -> (...)."""

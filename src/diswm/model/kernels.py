@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diswm.model import fused
 from diswm.model.products import linear
 
 try:
@@ -74,9 +75,7 @@ def gru_gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
     if compiled(parts, FEW) and isinstance(norm, nn.LayerNorm):
         result: Tensor = _Gates.apply(parts, state.float().contiguous(), norm.weight, norm.bias)
         return result
-    reset, candidate, update = norm(parts.float()).chunk(3, -1)
-    candidate = torch.tanh(torch.sigmoid(reset) * candidate)
-    return torch.lerp(state, candidate, torch.sigmoid(update - 1))
+    return fused.gates(parts, state, norm)
 
 
 class _Gates(torch.autograd.Function):

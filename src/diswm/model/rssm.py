@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diswm.model.dists import squash_std
+from diswm.model.fused import gaussian, mean_std
 from diswm.model.kernels import elu, gru_gates
 from diswm.model.layers import Linear, NormGRUCell
 from diswm.model.products import InSteps, linear
@@ -56,7 +56,7 @@ class RSSM(nn.Module):
 
     def prior(self, deter: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and std (..., Z) of p(stoch | deter)."""
-        return _split(self.prior_stats(elu(self.prior_hidden(deter))))
+        return mean_std(self.prior_stats(elu(self.prior_hidden(deter))))
 
     def observe(self, embed: Tensor, action: Tensor, state: Latent, noise: Tensor) -> tuple[Latent, Latent]:
         """Filter a clip.
@@ -74,8 +74,7 @@ class RSSM(nn.Module):
         for t, (noise_t, *_) in enumerate(zip(noise.unbind(1), embed.unbind(1), action.unbind(1), strict=True)):
             x = elu(to_x(t, stoch))
             deter = gru_gates(to_gates(t, torch.cat([x, deter], 1)), deter, self.cell.norm)
-            mean, std = _split(to_stats(t, elu(to_hidden(t, deter))))
-            stoch = mean + std * noise_t
+            mean, std, stoch = gaussian(to_stats(t, elu(to_hidden(t, deter))), noise_t)
             steps.append((mean, std, stoch, deter))
         post = Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
         prior_mean, prior_std = self.prior(post.deter)
@@ -84,8 +83,7 @@ class RSSM(nn.Module):
     def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
         """One step of the prior: state (N, ...), action (N, A), noise (N, Z) -> next state."""
         deter = self.cell(elu(self.inp(torch.cat([state.stoch, action], -1))), state.deter)
-        mean, std = self.prior(deter)
-        return Latent(mean, std, mean + std * noise, deter)
+        return Latent(*gaussian(self.prior_stats(elu(self.prior_hidden(deter))), noise), deter)
 
     def imagine(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
         """Open loop under given actions (B, T, A): the T states after ``state`` (B, ...)."""
@@ -94,8 +92,3 @@ class RSSM(nn.Module):
             state = self.imagine_step(state, action_t, noise_t)
             steps.append(state)
         return Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
-
-
-def _split(stats: Tensor) -> tuple[Tensor, Tensor]:
-    mean, raw = stats.float().chunk(2, -1)
-    return mean, squash_std(raw)
