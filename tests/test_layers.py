@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contract": set(),
     "native": set(),
     "cores": set(),
-    "envs": {"contract", "native"},
+    "imports": set(),
+    "envs": {"contract", "native", "imports"},
     "data": {"contract"},
     "model": {"contract", "native"},
     "objectives": {"contract", "model"},
@@ -62,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verbs": PARTS
     | {
         *("config", "methods", "ablations", "presets", "api", "cores", "datasets", "demo", "report", "doctor", "arguments", "parsing"),
-        *("portable", "explorer", "settings", "bench", "runtime", "pictures", "factorsets", "scoring"),
+        *("portable", "explorer", "settings", "bench", "runtime", "pictures", "factorsets", "scoring", "imports"),
     },
     "cli": {"contract", "data", "verbs"},
     "parsing": {"contract"},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import os
 import sys
 import warnings
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"diswm {__version__}")
         return 0
     warnings.formatwarning = _in_a_line
+    if argv is None:
+        atexit.register(gc.freeze)  # else Python looks for garbage in all that it drops: seconds, where a simulator and PyTorch are loaded
     try:
         return run(args[0], args[1:])
     except DiswmError as error:

@@ -30,6 +30,7 @@ from diswm.arguments import (
     TraverseArgs,
 )
 from diswm.contract import plain, unknown
+from diswm.imports import uncollected
 from diswm.parsing import parse, take_all
 
 VERBS = {
@@ -71,11 +72,18 @@ def run(verb: str, args: list[str]) -> int:
     return handlers[verb](args)
 
 
+def _api() -> Any:
+    """`diswm.api`, which brings PyTorch."""
+    with uncollected():
+        from diswm import api
+    return api
+
+
 # ---- verbs with a config of many settings
 
 
 def _collect(args: list[str]) -> int:
-    from diswm import api
+    api = _api()
     from diswm.config import CollectRun
     from diswm.cores import usable_cores
     from diswm.settings import configure
@@ -92,7 +100,7 @@ def _collect(args: list[str]) -> int:
 
 
 def _pretrain(args: list[str]) -> int:
-    from diswm import api
+    api = _api()
     from diswm.ablations import slug
     from diswm.config import PretrainRun
     from diswm.methods import for_pretraining
@@ -105,7 +113,7 @@ def _pretrain(args: list[str]) -> int:
 
 
 def _train(args: list[str]) -> int:
-    from diswm import api
+    api = _api()
     from diswm.ablations import slug
     from diswm.config import TrainRun
     from diswm.methods import for_training
@@ -143,7 +151,7 @@ def _code(done: bool) -> int:
 def _evaluate(args: list[str]) -> int:
     words, args = take_all(args, "--rows")
     parsed = parse(EvaluateArgs, "evaluate", [*args, *(["--rows", *words] if words else [])])
-    from diswm import api
+    api = _api()
 
     settings = {name: value for name, value in dataclasses.asdict(parsed).items() if name != "run"}
     path = api.evaluate(parsed.run, **settings)
@@ -184,7 +192,7 @@ def _metrics(args: list[str]) -> int:
 
 def _traverse(args: list[str]) -> int:
     parsed = parse(TraverseArgs, "traverse", args)
-    from diswm import api
+    api = _api()
 
     print(api.traverse(parsed.run, videos=parsed.videos, device=parsed.device))
     return 0
@@ -237,7 +245,7 @@ def _gallery(args: list[str]) -> int:
 
 def _import_checkpoint(args: list[str]) -> int:
     parsed = parse(ImportArgs, "import-checkpoint", args)
-    from diswm import api
+    api = _api()
 
     out = parsed.out or Path("runs") / (parsed.folder.resolve().name or "imported")
     print(api.import_checkpoint(parsed.folder, out=out, task=parsed.task))
@@ -246,7 +254,7 @@ def _import_checkpoint(args: list[str]) -> int:
 
 def _export_checkpoint(args: list[str]) -> int:
     parsed = parse(ExportArgs, "export-checkpoint", args)
-    from diswm import api
+    api = _api()
 
     print(api.export_checkpoint(parsed.run, out=parsed.out or parsed.run / "export"))
     return 0
@@ -277,7 +285,8 @@ def _data(args: list[str]) -> int:
 
 def _demo(args: list[str]) -> int:
     parsed = parse(DemoArgs, "demo", args)
-    from diswm.demo import demo
+    with uncollected():
+        from diswm.demo import demo
 
     return _code(demo(parsed.out, seed=parsed.seed, tiny=parsed.tiny))
 

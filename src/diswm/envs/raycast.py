@@ -25,6 +25,7 @@ from diswm.envs import lit
 from diswm.envs.scene import PLAIN, Look
 from diswm.envs.stage import primitives, stage
 from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction
+from diswm.imports import uncollected
 
 _LOG = logging.getLogger("diswm")
 _VISIBLE_GROUPS = 3  # MuJoCo draws the groups 0, 1 and 2 unless told otherwise
@@ -280,12 +281,13 @@ def _import() -> Any:
     global _MJW
     if _MJW is None:
         try:
-            import warp as wp
+            with uncollected():
+                import warp as wp
 
-            wp.config.log_level = wp.LOG_ERROR  # it prints each kernel that it loads
-            with _quiet_stderr():
-                wp.init()  # its native part warns of a missing CUDA driver
-            import mujoco_warp
+                wp.config.log_level = wp.LOG_ERROR  # it prints each kernel that it loads
+                with _quiet_stderr():
+                    wp.init()  # its native part warns of a missing CUDA driver
+                import mujoco_warp
         except ImportError as error:
             raise DiswmError(f"The warp renderer is not installed ({error}): pip install 'diswm[warp]'.") from error
         _MJW = mujoco_warp
