@@ -51,7 +51,7 @@ VERBS = {
     "bench": "how fast this machine trains, how near that is to its limit, and what holds it back",
     "import-checkpoint": "turn the weights of the authors' release into a run",
     "export-checkpoint": "write a run's weights as the authors' release has them",
-    "demo": "the whole job on two CPU cores, in about ten minutes",
+    "demo": "the whole job, small: six minutes on two fast cores, half an hour on slow ones",
 }
 """Every verb, and what `diswm --help` says of it."""
 INTERRUPTED = 130
