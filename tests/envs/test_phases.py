@@ -52,10 +52,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float, str]]:
 
 
 def test_a_run_switches_at_the_first_episode_after_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Episodes of 100 frames, 500 in all: the third one starts at 200 (0.4) and passes the middle at 250; the fourth, at 0.6, is the first
+    # Episodes of 50 frames, 250 in all: the third one starts at 100 (0.4) and passes the middle at 125; the fourth, at 0.6, is the first
     # of set 2.
     seen = watch(monkeypatch)
-    assert api.train(small.train_config(tmp_path / "agent", train__frames=500, train__eval_every=1000, **PHASED))
+    assert api.train(small.train_config(tmp_path / "agent", train__frames=250, train__eval_every=1000, **PHASED))
     assert dict.fromkeys(seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 0.2, "set1"), (2, 0.4, "set1"), (3, 0.6, "set2"), (4, 0.8, "set2")])
     found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
     assert [found[name]["colours"] for name in ("phase 1", "seen", "unseen")] == ["set1", "set2", "none"]
@@ -109,7 +109,7 @@ def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pyte
     from diswm.trainers.finetune import Trainer
 
     def run(out: Path, stop_at: int | None) -> list[Any]:
-        config = small.train_config(out, train__frames=500, train__eval_every=200, **PHASED)
+        config = small.train_config(out, train__frames=250, train__eval_every=100, **PHASED)
         with monkeypatch.context() as patch:
             original = Trainer.act
 
@@ -126,9 +126,9 @@ def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pyte
         return small.events(out)
 
     whole = run(tmp_path / "whole", None)
-    # Step 140 (frame 280) is in the episode that began before the switch and ends after it; step 160 in the first one after it.
-    assert run(tmp_path / "across", 140) == whole
-    assert run(tmp_path / "after", 160) == whole
+    # Step 70 (frame 140) is in the episode that began before the switch and ends after it; step 80 in the first one after it.
+    assert run(tmp_path / "across", 70) == whole
+    assert run(tmp_path / "after", 80) == whole
 
 
 def test_the_progress_of_an_unfinished_episode_is_saved() -> None:
@@ -207,8 +207,8 @@ def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
     config = small.train_config(tmp_path, **PHASED)
     begun = to_dict(settled(config))
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": begun}))
-    with pytest.raises(DiswmError, match="phases are fractions of 300 frames; 400 would move the switches"):
-        api.train(merge(config, {"train.frames": 400}))
+    with pytest.raises(DiswmError, match="phases are fractions of 150 frames; 200 would move the switches"):
+        api.train(merge(config, {"train.frames": 200}))
 
 
 def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:

@@ -36,12 +36,12 @@ def exported_video(teacher: Path) -> Path:
 
 
 def test_the_onnx_policy_acts_as_pytorch_does(agent: Path, exported: Path) -> None:
-    """100 steps of the toy, so two episodes of 50 decisions; each keeps its own memory of the same frames."""
+    """50 steps of the run's toy, so two episodes of 25 decisions; each keeps its own memory of the same frames."""
     policy, torch_policy = ort.InferenceSession(exported / "policy.onnx"), load(agent)
     env = envs.make(small.train_config(Path("unused")).env)
     actions, done = [], True
     state = {"action": np.ones((1, 2), np.float32), "stoch": np.ones((1, 8), np.float32), "deter": np.ones((1, 16), np.float32)}
-    for step in range(100):
+    for step in range(50):
         if first := done:
             image = env.reset(seed=step)[0]
             torch_policy.reset()
@@ -86,7 +86,7 @@ def test_the_card_tells_how_to_use_it_and_is_right(agent: Path, exported: Path, 
 
     monkeypatch.chdir(exported)
     exec(found[1], {"env": Watched()})
-    assert len(steps) == 50
+    assert len(steps) == 25
     assert np.shape(steps[0]) == (2,)
     returns = json.loads((agent / "evaluation.json").read_text())["seen"]["returns"]
     assert f"| colours of training | {np.mean(returns):.3g}" in card
