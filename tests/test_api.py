@@ -210,8 +210,8 @@ def test_curves_of_a_resumed_run_do_not_fold_back(tmp_path: Path) -> None:
 
 
 def test_a_run_goes_on_with_its_own_teacher_alone(agent: Path, teacher: Path, videos: Path, tmp_path: Path) -> None:
-    for run in (teacher, agent):
-        shutil.copytree(run, tmp_path / run.name)
+    for folder in (teacher, agent):
+        shutil.copytree(folder, tmp_path / folder.name)
     config = small.train_config(tmp_path / "agent", "diswm", teacher=str(tmp_path / "teacher"))
     assert api.train(config)  # nothing is left to do
     (tmp_path / "teacher").rename(tmp_path / "moved")

@@ -90,7 +90,7 @@ def test_the_card_tells_how_to_use_it_and_is_right(agent: Path, exported: Path, 
     assert np.shape(steps[0]) == (2,)
     returns = json.loads((agent / "evaluation.json").read_text())["seen"]["returns"]
     assert f"| colours of training | {np.mean(returns):.3g}" in card
-    assert "300 frames, 25 updates" in card
+    assert "150 frames, 14 updates" in card
 
 
 def test_a_video_model_exports_what_it_has(teacher: Path, videos: Path, exported_video: Path) -> None:

@@ -26,6 +26,9 @@ from diswm.trainers.meter import Meter
 from diswm.trainers.rollout import RandomPolicy
 from diswm.trainers.seeds import COMPONENTS, generator, seed_of
 
+ALONE = {"train__eval_every": 1000, "eval__episodes": 1}
+"""Training without evaluations, but for the last."""
+
 
 def test_updates_due() -> None:
     paper = TrainConfig()
@@ -59,7 +62,7 @@ def test_counts_and_clocks_of_a_run(agent: Path) -> None:
 
 def test_schedules_see_the_live_count_of_steps(teacher: Path, tmp_path: Path) -> None:
     changes = {"train__log_every": 1, "anneal__distill__over": 100, "anneal__distill__floor": 0.45}
-    config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher), train__eval_every=1000, **changes)
+    config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher), **ALONE, **changes)
     assert api.train(config)
     updates = [line for line in small.events(config.out) if line["kind"] == "update"]
     assert len(updates) == 14
@@ -120,7 +123,7 @@ def test_actions_stored_are_those_executed(tmp_path: Path, monkeypatch: pytest.M
     executed: list[np.ndarray] = []
     original = finetune.Rollout.step
     monkeypatch.setattr(finetune.Rollout, "step", lambda self, action: (executed.append(np.array(action)), original(self, action))[1])
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
     assert api.train(config)
     replay, state = load_replay(config.out)
     stored = [replay._records.read([start], length)[0][0]["action"][1:] for _, start, length in state["episodes"]]
@@ -141,7 +144,7 @@ def test_training_acts_at_random_first_and_then_by_samples(tmp_path: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(Dreamer, "policy", by_agent)
         patch.setattr(RandomPolicy, "act", lambda self, image: (asked.append(("random", True)), random(self, image))[1])
-        assert api.train(small.train_config(tmp_path / "agent", train__eval_every=1000))
+        assert api.train(small.train_config(tmp_path / "agent", **ALONE))
     assert asked[:75] == [("random", True)] * 20 + [("agent", True)] * 55
     uniform = RandomPolicy(np.random.default_rng(0), 2)
     drawn = np.stack([uniform.act(np.empty(0)) for _ in range(2000)])
@@ -240,7 +243,7 @@ def finite(folder: Path) -> bool:
 
 def test_one_nan_is_skipped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, {5, 9})
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
     assert api.train(config)
     path = last_checkpoint(config.out / "checkpoints")
     assert path is not None
@@ -254,7 +257,7 @@ def test_one_nan_is_skipped_and_counted(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_nan_after_nan_stops_and_the_last_checkpoint_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000, train__patience=3)
+    config = small.train_config(tmp_path / "agent", **ALONE, train__patience=3)
     with monkeypatch.context() as patch:
         poisoned(patch, {5, 6, 8, 9, 10})  # two, a good one, three
         due = finetune.Trainer._due
@@ -271,7 +274,7 @@ def test_nan_after_nan_stops_and_the_last_checkpoint_is_good(tmp_path: Path, mon
 
 def test_no_checkpoint_while_updates_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, {5, 6, 7})
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000, train__patience=3, train__save_every_seconds=0.0)
+    config = small.train_config(tmp_path / "agent", **ALONE, train__patience=3, train__save_every_seconds=0.0)
     with pytest.raises(DiswmError, match="3 updates in a row"):
         api.train(config)
     path = last_checkpoint(config.out / "checkpoints")
@@ -309,7 +312,7 @@ def test_an_evaluation_that_fails_ends_the_run_with_all_that_it_learned(
 
 
 def test_a_last_evaluation_that_fails_leaves_the_training_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
 
     def fail(*given: Any) -> Any:
         raise DiswmError("gym/Mine-v0: its step() failed.")
@@ -354,7 +357,7 @@ def test_a_run_too_short_to_learn_ends_well(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_the_replay_forgets_the_oldest(tmp_path: Path) -> None:
-    config = small.train_config(tmp_path / "agent", train__replay_rows=60, train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", train__replay_rows=60, **ALONE)
     assert api.train(config)
     replay, state = load_replay(config.out)
     assert [number for number, _, _ in state["episodes"]] == [1, 2]
@@ -362,7 +365,7 @@ def test_the_replay_forgets_the_oldest(tmp_path: Path) -> None:
 
 
 def test_a_run_from_before_replays_had_labels_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
     with monkeypatch.context() as older:
         older.setattr(finetune, "FACTOR_PREFIX", "none of them.")
         assert api.train(config)

@@ -66,12 +66,10 @@ def assert_same(one: Path, two: Path, *, replay: bool = True) -> None:
         assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
-@pytest.fixture(scope="module")
-def whole(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def whole(agent: Path) -> Path:
     """An online run that nothing stopped."""
-    out = tmp_path_factory.mktemp("whole") / "agent"
-    assert api.train(small.train_config(out, "diswm", teacher=str(teacher)))
-    return out
+    return agent
 
 
 def after(count: int, original: Callable[..., Any], act: Callable[[], None]) -> Callable[..., Any]:
