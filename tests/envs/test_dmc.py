@@ -150,7 +150,7 @@ def test_gl_gives_the_pixels_of_dm_control(monkeypatch: pytest.MonkeyPatch, publ
 
 
 @pytest.mark.usefixtures("gl")
-def test_gl_as_it_is_set_is_near_the_pixels_of_dm_control_and_keeps_the_original(published: np.ndarray) -> None:
+def test_gl_as_it_is_set_is_near_the_pixels_of_dm_control(published: np.ndarray) -> None:
     """Fewer triangles in round bodies, a shadow map of 512: 0.04 of 255 when written. Without shadows it would be 1.5."""
     env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN), 0)
     image, _ = env.reset(seed=4)
@@ -158,7 +158,7 @@ def test_gl_as_it_is_set_is_near_the_pixels_of_dm_control_and_keeps_the_original
     env.step(np.ones(6, np.float32))  # moves on: what is kept is the state of then
     env.close()
     assert np.abs(image.astype(float) - published).mean() < 0.1
-    assert "shadow map 2048" in kept.by, "by dm_control at its own settings"
+    assert "shadow map 2048" in kept.by, "the original is drawn by dm_control at its own settings"
     assert np.array_equal(kept.draw(), published)
 
 
