@@ -46,8 +46,9 @@ def agent(teacher: Path) -> Path:
 
 @pytest.fixture
 def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages of runs go without their charts, which take seconds."""
-    monkeypatch.setattr("diswm.report.sections.publish", lambda drawing, folder: f"<figure>{drawing.alt and drawing.caption}</figure>")
+    """Pages of runs and studies go without their charts, which take seconds."""
+    for page in ("sections", "comparison"):
+        monkeypatch.setattr(f"diswm.report.{page}.publish", lambda drawing, folder: f"<figure>{drawing.alt and drawing.caption}</figure>")
 
 
 @pytest.fixture

@@ -11,19 +11,20 @@ from diswm.methods import for_pretraining, for_training
 
 MODEL = {"model.units": 16, "model.depth": 4, "model.deter": 16, "model.hidden": 16, "model.stoch": 8, "model.z_dim": 4}
 COMMON = {**MODEL, "device": "cpu", "learner.precision": "float32", "probe.every": 0}  # presets have some
-# The toy's episodes have 100 frames, so 50 steps. 40 random steps, then 3 updates, then one every 5 steps:
-# the first update waits for the first episode, at step 50.
+# Episodes of 50 frames, half the toy's own, so 25 steps: evaluations take most of a run. 20 random steps, then 3 updates, then one every
+# 5 steps: the first update waits for the first episode, at step 25.
 TRAIN = {
     **COMMON,
     "env.task": "toy",
-    "train.frames": 300,
-    "train.prefill_steps": 40,
+    "env.time_limit": 50,
+    "train.frames": 150,
+    "train.prefill_steps": 20,
     "train.first_updates": 3,
     "train.update_every": 5,
     "train.batch": 2,
     "train.length": 5,
-    "train.eval_every": 120,
-    "train.log_every": 4,
+    "train.eval_every": 60,
+    "train.log_every": 3,
     "train.replay_rows": 400,
     "eval.episodes": 2,
     "eval.at_once": 2,

@@ -185,12 +185,13 @@ def test_a_warning_is_a_line_without_a_place_in_the_code(tmp_path: Path) -> None
 # ---- the whole way
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_train_evaluate_traverse_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "agent"
-    args = ["train", "no_distill", *TOY, f"--out={out}", "--train.frames=200", "--train.eval-every=1000", "--eval.episodes=1"]
+    args = ["train", "no_distill", *TOY, f"--out={out}", "--train.frames=120", "--train.eval-every=1000", "--eval.episodes=1"]
     assert main(args) == 0
     trained = capsys.readouterr().out.splitlines()
-    assert trained[-2].startswith("Switch at frame 100, from colours set1 to colours set2: what it cost cannot be said; no evaluation")
+    assert trained[-2].startswith("Switch at frame 60, from colours set1 to colours set2: what it cost cannot be said; no evaluation")
     assert trained[-1].startswith("Forgotten of phase 1 (colours set1): cannot be said; the return there is")
     assert main(["evaluate", str(out), "--episodes", "1", "--device", "cpu"]) == 0
     *_, switch, memory, path = capsys.readouterr().out.splitlines()
@@ -437,6 +438,7 @@ def test_the_run_may_be_named_as_help_shows_it(agent: Path, tmp_path: Path, flag
     assert (tmp_path / "page" / "report.html").exists()
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_several_runs_make_one_page(agent: Path, tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(agent, tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())

@@ -48,9 +48,9 @@ def test_a_run_leaves_the_arrays_of_both_pictures(agent: Path, teacher: Path) ->
         assert ((found["share"] >= 0) & (found["share"] <= 1)).all()
         assert found["images"].shape == (6, 64, 64, 3)
     with np.load(agent / "media" / CLIPS) as found:
-        # Both learned from windows of 5 rows; every second is encoded. 10 find room in an episode of 51 rows, 30 in a replay of 153.
-        assert found["teacher"].shape == found["student"].shape == (60, 3, 4)
-        assert found["online"].sum() == 30
+        # Both learned from windows of 5 rows; every second is encoded. 5 find room in an episode of 26 rows, 15 in a replay of 78.
+        assert found["teacher"].shape == found["student"].shape == (30, 3, 4)
+        assert found["online"].sum() == 15
         assert found["rows"] == 5
         for side in (False, True):
             codes = found["student"][found["online"] == side]
@@ -129,7 +129,7 @@ def test_a_world_without_known_factors_is_left_out_with_a_reason(copied: Path, c
 def test_the_replay_is_read_as_the_checkpoint_left_it(agent: Path) -> None:
     before = small.tree(agent / "replay")
     with replay_of(agent) as replay:
-        assert len(replay) == 3 * 51  # 300 frames in episodes of 100, at two frames a step: 50 steps and the first frame
+        assert len(replay) == 3 * 26  # 150 frames in episodes of 50, at two frames a step: 25 steps and the first frame
     assert small.tree(agent / "replay") == before
 
 

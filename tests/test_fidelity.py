@@ -194,7 +194,7 @@ def test_the_teacher_is_bit_identical_after_a_hundred_updates(teacher: Path, tmp
     train = finetune.Trainer.train
     monkeypatch.setattr(finetune.Trainer, "train", lambda self: (trainers.append(self), train(self))[1])
     files = {name: data for name, data in small.tree(teacher).items() if "checkpoints" in name}
-    changes = {"train__frames": 130, "train__first_updates": 100, "train__eval_every": 1000, "eval__episodes": 1}
+    changes = {"train__frames": 60, "train__first_updates": 100, "train__eval_every": 1000, "eval__episodes": 1}
     assert api.train(small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher), **changes))
     (trainer,) = trainers
     assert trainer.run.counters.updates >= 100
@@ -249,9 +249,9 @@ def traced(out: Path, seed: int) -> Traces:
         patch.setattr(Rollout, "step", stepped)
         patch.setattr(Replay, "sample", sampled)
         patch.setattr(finetune.Trainer, "train", trained)
-        changes = {"train__frames": 130, "train__eval_every": 1000, "eval__episodes": 1, "seed": seed}
+        changes = {"train__frames": 80, "train__eval_every": 1000, "eval__episodes": 1, "seed": seed}
         assert api.train(small.train_config(out, **changes))
-    assert len(found.frames) == 65
+    assert len(found.frames) == 40
     assert len(found.windows) > 10
     return found
 

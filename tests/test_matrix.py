@@ -103,7 +103,7 @@ def test_cells_hold_what_the_agent_gets_there(agent: Path, tmp_path: Path, few: 
     for level in matrix.LEVELS:
         assert cells["light", level]["returns"] == []
         assert "cannot show the distraction light" in cells["light", level]["refused"]
-    bare = envs.with_distractions(envs.EnvConfig(task="toy"), ["none"])
+    bare = envs.with_distractions(envs.EnvConfig(task="toy", time_limit=50), ["none"])
     pair = InProcess([envs.make(bare), envs.make(bare)])
     assert cells["none", ""]["returns"] == evaluate(mean_actor(diswm.load(agent)), pair, asked[0]).returns
     assert cells["none", ""]["returns"] != cells["colours", "hard"]["returns"]
@@ -198,14 +198,15 @@ def test_rows_are_of_the_matrix_alone(agent: Path) -> None:
         api.evaluate(agent, rows=["none"])
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_the_command_writes_table_and_picture(agent: Path, tmp_path: Path, few: None, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     shutil.copytree(agent, run)
     assert main(["evaluate", str(run), "--matrix", "--episodes", "1"]) == 0
     said = capsys.readouterr().out.splitlines()
-    # none, three strengths of colours and set 2; light is refused. An episode of the toy has 100 frames.
+    # none, three strengths of colours and set 2; light is refused. An episode of the run has 50 frames.
     assert any(
-        "5 cells to play, 1 episode each of at most 100 frames: at most 500 frames; 3 this task does not show" in line for line in said
+        "5 cells to play, 1 episode each of at most 50 frames: at most 250 frames; 3 this task does not show" in line for line in said
     )
     written = ["matrix.md", "matrix.csv", "figures/matrix.png", "matrix.json"]
     assert said[-4:] == [str(run / name) for name in written], "every file that was written"

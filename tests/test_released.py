@@ -149,8 +149,8 @@ def like_small(parts: tuple[str, ...] = PARTS, act_dim: int = 2) -> Parts:
 def test_it_teaches(tmp_path: Path, parts: tuple[str, ...]) -> None:
     run = import_checkpoint(save_parts(tmp_path / "given", like_small(parts, act_dim=3)), out=tmp_path / "run")
     assert load_video_model(run).act_dim == 0
-    assert api.train(small.train_config(tmp_path / "agent", "diswm", teacher=str(run), train__frames=100, eval__episodes=1))
-    start = {"model__encoder": "gaussian", "train__frames": 100, "eval__episodes": 1}
+    assert api.train(small.train_config(tmp_path / "agent", "diswm", teacher=str(run), train__frames=60, eval__episodes=1))
+    start = {"model__encoder": "gaussian", "train__frames": 60, "eval__episodes": 1}
     assert api.train(small.train_config(tmp_path / "tuned", "dv2_finetune", teacher=str(run), **start))
 
 

@@ -54,7 +54,7 @@ def test_an_agent_is_scored_on_independent_factors_and_apart_on_its_own_frames(
     assert set(rows(own)) == {"mcc", "ridge_r2"}
     assert (alone["points"], found["world"], found["dimensions"]) == (200, "toy", 4)
     assert len(alone["factors"]) == len(own["factors"]) == 14
-    assert own["group"] == 13, "every fourth of an episode's 51 frames"
+    assert own["group"] == 7, "every fourth of an episode's 26 frames"
     for row in alone["rows"] + alone["factors"] + own["rows"]:
         assert math.isfinite(row["value"])
         assert row["low"] <= row["value"] <= row["high"]

@@ -8,10 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import small
 
 from diswm import bench
+from diswm.presets import PRESETS
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+SIZES = {
+    "pretrain": {**small.MODEL, "pretrain.batch": 2, "pretrain.length": 4},
+    "train": {**small.MODEL, "env.task": "toy", "train.batch": 2, "train.length": 4, "dreamer.units": 16, "dreamer.starts": 4},
+}
+"""Of the preset `tiny` here: what is timed is not looked at."""
 
 
 @pytest.fixture
@@ -21,6 +30,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     def run(name: str, *flags: str) -> list[str]:
         monkeypatch.syspath_prepend(FOLDER)
         monkeypatch.setattr(bench, "REPEATS", 1)
+        monkeypatch.setitem(PRESETS, "tiny", {verb: {**values, **SIZES.get(verb, {})} for verb, values in PRESETS["tiny"].items()})
         monkeypatch.setattr(sys, "argv", [f"benchmarks/{name}.py", *flags])
         importlib.import_module(name).main()
         return capsys.readouterr().out.splitlines()

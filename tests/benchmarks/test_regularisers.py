@@ -7,9 +7,10 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,24 +83,36 @@ def test_a_strength_that_is_none_is_refused(script: ModuleType, text: str, why: 
         script.Variant.parse(text)
 
 
-def test_it_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    def run() -> list[str]:
-        flags = [
-            "--tiny",
-            "--device=cpu",
-            "--workers=1",
-            f"--out={tmp_path}",
-            "--seeds=1",
-            "--worlds",
-            "toy",
-            "--kinds",
-            "factor_vae@3",
-            "pixels",
-        ]
-        command = [sys.executable, str(ROOT / "benchmarks" / "regularisers.py"), *flags]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+class HerePool:
+    """A pool of this process alone: a worker would spend seconds on imports."""
 
-    assert run()[-1] == f"{tmp_path}: all runs are there"
+    def __init__(self, make: Callable[[], Callable[..., Any]], workers: int) -> None:
+        self.function, self.calls = make(), list[tuple[Any, ...]]()
+
+    def __enter__(self) -> HerePool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    @property
+    def free(self) -> bool:
+        return not self.calls
+
+    def call(self, *args: Any) -> None:
+        self.calls.append(args)
+
+    def results(self, seconds: float) -> list[tuple[tuple[Any, ...], Any]]:
+        call = self.calls.pop()
+        return [(call, self.function(*call))]
+
+
+def test_it_runs_and_goes_on_where_it_was(tmp_path: Path, script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First in processes of its own, then in this one."""
+    command = [str(ROOT / "benchmarks" / "regularisers.py"), "--tiny", "--device=cpu", "--workers=1", f"--out={tmp_path}", "--seeds=1"]
+    command += ["--worlds", "toy", "--kinds", "factor_vae@3", "pixels"]
+    said = subprocess.run([sys.executable, *command], check=True, capture_output=True, text=True, timeout=300).stdout.splitlines()
+    assert said[-1] == f"{tmp_path}: all runs are there"
     files = {path.parent.name: path for path in tmp_path.glob("toy/*/0.json")}
     assert set(files) == {"factor_vae@3", "pixels"}
     text = {kind: path.read_text() for kind, path in files.items()}
@@ -108,6 +121,10 @@ def test_it_runs_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert {"image", "code_kl", "mig", "pose_r2"} <= json.loads(text["factor_vae@3"])["scores"].keys()
     files["pixels"].write_text(text["pixels"].replace('"seconds"', '"kept": 1, "seconds"'))  # what is there is not made again
     files["factor_vae@3"].unlink()
-    run()
+    monkeypatch.setattr(script, "Pool", HerePool)
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as end:
+        script.main()
+    assert not end.value.code
     assert json.loads(files["pixels"].read_text())["kept"] == 1
     assert json.loads(files["factor_vae@3"].read_text())["scores"] == json.loads(text["factor_vae@3"])["scores"], "as it was"

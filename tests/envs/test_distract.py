@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from diswm.envs import ColourConfig, EnvConfig, patterns
 from diswm.envs.factors import CameraConfig, ColourWalk, Drift, LightConfig, TextureConfig
 from diswm.envs.scene import Look
 from diswm.envs.view import rotation, turned_camera
-from diswm.trainers.rollout import Rollout
 
 ALL = ["colour:hard,moving", "camera:hard,moving", "light:hard,moving", "background:noise,dynamic", "texture:all"]
 KINDS = [text.split(":")[0] for text in ALL]
@@ -23,9 +23,31 @@ def make(task: str, texts: list[str], **settings: Any) -> Any:
     return envs.make(envs.with_distractions(EnvConfig(task=task, **settings), texts), 0)
 
 
-def play(env: Any, seed: int, steps: int = 4) -> dict[str, np.ndarray]:
+def in_turn(task: str, texts: Sequence[str], renderer: str) -> tuple[Any, dict[str, float]]:
+    """One environment for several texts, as its phases, and the progress of each: to make one takes longer than to see through all."""
+    phases = (", ".join(f"{i / len(texts):.3f}:{text}" for i, text in enumerate(texts)),)
+    env = envs.make(EnvConfig(task=task, renderer=renderer, distract=ColourConfig(colours="none"), phases=phases), 0)  # type: ignore[arg-type]
+    return env, {text: (i + 0.5) / len(texts) for i, text in enumerate(texts)}
+
+
+@pytest.fixture(scope="module")
+def pair_of() -> Iterator[Callable[[str], tuple[Any, Any]]]:
+    """Two walkers under all distractions, drawn by a renderer."""
+    made: dict[str, tuple[Any, Any]] = {}
+
+    def find(renderer: str) -> tuple[Any, Any]:
+        if renderer not in made:
+            made[renderer] = make("walker_walk", ALL, renderer=renderer), make("walker_walk", ALL, renderer=renderer)
+        return made[renderer]
+
+    yield find
+    for env in (env for pair in made.values() for env in pair):
+        env.close()
+
+
+def play(env: Any, seed: int, steps: int = 4, progress: float = 0.0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    image, info = env.reset(seed=seed)
+    image, info = env.reset(seed=seed, options={"progress": progress})
     rows = [(image, 0.0, info)]
     for _ in range(steps):
         image, reward, _, _, info = env.step(rng.uniform(-1, 1, env.action_space.shape).astype(np.float32))
@@ -40,12 +62,10 @@ def play(env: Any, seed: int, steps: int = 4) -> dict[str, np.ndarray]:
 
 
 def test_each_distraction_changes_the_picture_and_nothing_else(renderer: str) -> None:
-    plain_env = make("cheetah_run", ["none"], renderer=renderer)
-    plain = play(plain_env, 1)
-    plain_env.close()
+    env, turns = in_turn("cheetah_run", ["none", *ALL], renderer)
+    plain = play(env, 1, steps=2, progress=turns["none"])
     for text, kind in zip(ALL, KINDS, strict=True):
-        env = make("cheetah_run", [text], renderer=renderer)
-        found = play(env, 1)
+        found = play(env, 1, steps=2, progress=turns[text])
         model, data = env.scene._model, env.scene._data
         head = model.vis.headlight
         fields = [data.cam_xpos, data.light_xdir, model.light_diffuse, head.ambient, head.diffuse, model.tex_data, model.geom_rgba]
@@ -53,39 +73,37 @@ def test_each_distraction_changes_the_picture_and_nothing_else(renderer: str) ->
         env.scene.draw()
         after = [data.cam_xpos, data.light_xdir, model.light_diffuse, head.ambient, head.diffuse, model.tex_data, model.geom_rgba]
         assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True)), f"{kind}: drawing changed the simulator"
-        env.close()
         assert np.array_equal(found["state"], plain["state"]), kind
         assert np.array_equal(found["reward"], plain["reward"]), kind
         assert (found["image"] != plain["image"]).any(axis=(1, 2, 3)).all(), kind
         own = {name for name in found if name.split(".")[0] == kind}
-        assert own, kind
-        for name in found.keys() - own - {"image"}:
+        assert any(not np.array_equal(found[name], plain[name]) for name in own), kind
+        for name in found.keys() - own - {"image", "phase"}:
             assert np.array_equal(found[name], plain[name]), f"{kind} moved {name}"
         assert all(found[name].dtype == np.float32 and found[name].ndim == 2 for name in own)
+    env.close()
 
 
-def test_a_seed_is_a_picture_and_another_is_another(renderer: str) -> None:
-    env, other = make("walker_walk", ALL, renderer=renderer), make("walker_walk", ALL, renderer=renderer)
+def test_a_seed_is_a_picture_and_another_is_another(renderer: str, pair_of: Callable[[str], tuple[Any, Any]]) -> None:
+    env, other = pair_of(renderer)
     first = play(env, 1)
     elsewhere = play(other, 2)
     again = play(other, 1)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     for name in ("colour.self", "camera.azimuth", "camera.roll", "camera.distance", "light.azimuth", "background.frame"):
         assert not np.array_equal(first[name], elsewhere[name]), name
-    env.close()
-    other.close()
 
 
 @pytest.mark.usefixtures("warp")
-def test_no_distraction_moves_the_draws_of_another() -> None:
-    together = make("walker_walk", ALL, renderer="warp")
-    values = play(together, 3)
-    together.close()
+def test_no_distraction_moves_the_draws_of_another(pair_of: Callable[[str], tuple[Any, Any]]) -> None:
+    values = play(pair_of("warp")[0], 3)
+    env, turns = in_turn("walker_walk", ALL, "warp")
     for text, kind in zip(ALL, KINDS, strict=True):
-        env = make("walker_walk", [text], renderer="warp")
-        alone = play(env, 3)
-        env.close()
-        assert all(np.array_equal(alone[name], values[name]) for name in alone if name.split(".")[0] == kind), kind
+        alone = play(env, 3, progress=turns[text])
+        own = [name for name in alone if name.split(".")[0] == kind]
+        assert own, kind
+        assert all(np.array_equal(alone[name], values[name]) for name in own), kind
+    env.close()
 
 
 @pytest.mark.usefixtures("warp", "gl")
@@ -93,14 +111,12 @@ def test_the_two_renderers_show_the_same_distraction() -> None:
     # They differ by smoothed edges, reflections and the texture's filter. The mean difference is 3 to 10 of 255 in the scene as it is;
     # another seed of the same distractions differs by 50 and more.
     texts = ["camera:hard", "background:noise", "colour:hard"]
-    pictures = []
-    for renderer, seed in (("warp", 1), ("gl", 1), ("warp", 2)):
-        env = make("walker_walk", texts, renderer=renderer)
-        pictures.append(env.reset(seed=seed)[0].astype(float))
-        env.close()
-    warp, gl, other = pictures
+    pair = [make("walker_walk", texts, renderer=renderer) for renderer in ("warp", "gl")]
+    warp, gl, other = (env.reset(seed=seed)[0].astype(float) for env, seed in ((pair[0], 1), (pair[1], 1), (pair[0], 2)))
     assert np.abs(warp - gl).mean() < 10
     assert np.abs(warp - other).mean() > 30
+    for env in pair:
+        env.close()
 
 
 def test_the_headlight_is_one_of_the_lights(renderer: str) -> None:
@@ -152,22 +168,20 @@ def test_the_background_is_where_the_sky_was(renderer: str) -> None:
     expected = backdrop.clips.frame(backdrop.clip, backdrop.time)
     same = (np.abs(image.astype(int) - expected) <= 1).all(axis=-1)
     assert 0.7 < same.mean() < 0.98, "all but the arm, the target and the walls"
-    walker, plain = make("walker_walk", ["background:plain"], renderer=renderer), make("walker_walk", ["none"], renderer=renderer)
-    image, bare = walker.reset(seed=0)[0], plain.reset(seed=0)[0]
+    walker, turns = in_turn("walker_walk", ["none", "background:plain"], renderer)
+    bare, image = (walker.reset(seed=0, options={"progress": progress})[0] for progress in turns.values())
     changed = (image != bare).any(axis=-1)
     assert changed[:20].mean() > 0.6, "the sky"
     assert changed[-8:].mean() < 0.05, "the floor"
-    for env in (reacher, walker, plain):
-        env.close()
+    reacher.close()
+    walker.close()
 
 
 def test_the_floor_lets_the_background_through_by_its_opacity(renderer: str) -> None:
     # With opacity g a pixel of the floor is g times the floor's colour and (1 - g) times the background's: linear in g.
-    images = []
-    for ground in ("0", "0.5", "1"):
-        env = make("walker_walk", [f"background:plain,ground={ground}"], renderer=renderer)
-        images.append(env.reset(seed=0)[0].astype(float)[-6:, 40:])
-        env.close()
+    env, turns = in_turn("walker_walk", [f"background:plain,ground={ground}" for ground in ("0", "0.5", "1")], renderer)
+    images = [env.reset(seed=0, options={"progress": progress})[0].astype(float)[-6:, 40:] for progress in turns.values()]
+    env.close()
     assert np.abs(images[0] - images[2]).mean() > 20
     assert np.abs(images[1] - (images[0] + images[2]) / 2).mean() < 4, "reflections, shadows and rounding aside"
 
@@ -305,19 +319,17 @@ def test_what_would_not_be_seen_is_refused(task: str, text: str) -> None:
 @pytest.mark.usefixtures("warp")
 def test_a_height_field_that_no_geom_shows_hides_nothing() -> None:
     # All of quadruped's tasks have quadruped_escape's height field in the model; in quadruped_walk nothing is made of it.
-    pictures = {}
-    for text in ("none", "background:noise", "texture:dots"):
-        env = make("quadruped_walk", [text], renderer="warp")
-        pictures[text], _ = env.reset(seed=1)
-        env.close()
+    env, turns = in_turn("quadruped_walk", ["none", "background:noise", "texture:dots"], "warp")
+    pictures = {text: env.reset(seed=1, options={"progress": progress})[0] for text, progress in turns.items()}
+    env.close()
     sky, floor = slice(0, 10), slice(50, 64)  # rows of the picture; with a background the floor is half see-through
     for rows, text in ((sky, "background:noise"), (floor, "texture:dots")):
         assert (pictures[text] != pictures["none"]).any(axis=-1)[rows].mean() > 0.9, text
     assert np.array_equal(pictures["texture:dots"][sky], pictures["none"][sky])
 
 
-def test_info_tells_what_is_drawn(renderer: str) -> None:
-    env = make("walker_walk", ALL, renderer=renderer)
+def test_info_tells_what_is_drawn(renderer: str, pair_of: Callable[[str], tuple[Any, Any]]) -> None:
+    env, _ = pair_of(renderer)
     env.reset(seed=5)
     image, _, _, _, info = env.step(np.zeros(6, np.float32))
     told = {name: float(value[0]) for name, value in info["factors"].items()}
@@ -328,26 +340,6 @@ def test_info_tells_what_is_drawn(renderer: str) -> None:
     assert np.abs(again.astype(int) - image).mean() < 0.05, "but for the rounding of factors to float32"
     other = env.scene.scene.draw(Look(camera + 0.05, light, backdrop, 1.0, int(told["texture"])))
     assert np.abs(other.astype(int) - image).mean() > 1
-    env.close()
-
-
-def test_an_unfinished_episode_is_played_again_to_the_same_picture(renderer: str) -> None:
-    env = make("walker_walk", ALL, renderer=renderer)
-    one = Rollout(env, 0, "train_env")
-    for action in np.random.default_rng(0).uniform(-1, 1, (5, 6)).astype(np.float32):
-        one.step(action)
-    two = Rollout(make("walker_walk", ALL, renderer=renderer), 0, "train_env", number=9)
-    two.restore(one.state())
-    first, second = one.builder.episode(), two.builder.episode()
-    assert first.keys() == second.keys()
-    assert {"factor.camera.roll", "factor.light.tilt", "factor.background.direction", "factor.texture"} <= first.keys()
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-    action = np.full(6, 0.3, np.float32)
-    one.step(action)
-    two.step(action)
-    assert np.array_equal(one.image, two.image), "and it goes on alike"
-    env.close()
-    two.env.close()
 
 
 def test_info_tells_the_frame_that_is_drawn() -> None:

@@ -131,40 +131,35 @@ def test_the_camera_is_that_of_the_literature(task: str, camera: int) -> None:
     assert [i for i, there in enumerate(hand.physics.data.cam_xmat) if np.allclose(axes, there.reshape(3, 3))] == [camera]
 
 
+@pytest.fixture(scope="module")
+def published() -> np.ndarray:
+    """dm_control's own picture of a walker at the start of seed 4."""
+    hand = by_hand("walker", "walk", seed=4)
+    image: np.ndarray = hand.physics.render(64, 64, camera_id=0)
+    hand.physics.free()
+    return image
+
+
 @pytest.mark.usefixtures("gl")
-def test_gl_gives_the_pixels_of_dm_control(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gl_gives_the_pixels_of_dm_control(monkeypatch: pytest.MonkeyPatch, published: np.ndarray) -> None:
     monkeypatch.setattr(render, "Detail", lambda *about: SimpleNamespace(show=lambda *about: None, reset=lambda: None))  # all triangles
     env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN, shadow_size=2048), 0)
     image, _ = env.reset(seed=4)
     env.close()
-    hand = by_hand("walker", "walk", seed=4)
-    assert np.array_equal(image, hand.physics.render(64, 64, camera_id=0))
-    hand.physics.free()
+    assert np.array_equal(image, published)
 
 
 @pytest.mark.usefixtures("gl")
-def test_gl_as_it_is_set_is_near_the_pixels_of_dm_control() -> None:
+def test_gl_as_it_is_set_is_near_the_pixels_of_dm_control(published: np.ndarray) -> None:
     """Fewer triangles in round bodies, a shadow map of 512: 0.04 of 255 when written. Without shadows it would be 1.5."""
     env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN), 0)
     image, _ = env.reset(seed=4)
-    env.close()
-    hand = by_hand("walker", "walk", seed=4)
-    assert np.abs(image.astype(float) - hand.physics.render(64, 64, camera_id=0)).mean() < 0.1
-    hand.physics.free()
-
-
-@pytest.mark.usefixtures("gl")
-def test_the_original_is_drawn_by_dm_control_at_its_own_settings() -> None:
-    env = envs.make(EnvConfig(task="walker_walk", renderer="gl", distract=PLAIN, shadow_size=64), 0)
-    env.reset(seed=4)
     kept = env.scene.original()
     env.step(np.ones(6, np.float32))  # moves on: what is kept is the state of then
     env.close()
-    hand = by_hand("walker", "walk", seed=4)
-    expected = hand.physics.render(64, 64, camera_id=0)
-    hand.physics.free()
-    assert "shadow map 2048" in kept.by
-    assert np.array_equal(kept.draw(), expected)
+    assert np.abs(image.astype(float) - published).mean() < 0.1
+    assert "shadow map 2048" in kept.by, "the original is drawn by dm_control at its own settings"
+    assert np.array_equal(kept.draw(), published)
 
 
 @pytest.mark.usefixtures("warp", "gl")

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -37,8 +37,22 @@ def set_of(colours: np.ndarray) -> str:
     return "set1" if (green <= 0.5).all() else "set2" if (green >= 0.5).all() else "both"
 
 
-def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float, str]]:
-    """(episode, progress at its start, set) of each training step from now on."""
+class Switched(NamedTuple):
+    """A run that switches, and (episode, progress at its start, set) of each of its training steps."""
+
+    folder: Path
+    seen: list[tuple[int, float, str]]
+
+
+def switching(out: Path) -> TrainRun:
+    """Episodes of 50 frames, 150 in all: the second one starts at 50 (0.33) and passes the middle at 75; the third, at 0.67, is the
+    first of set 2."""
+    return small.train_config(out, train__eval_every=100, **PHASED)
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Switched:
+    folder = tmp_path_factory.mktemp("switched") / "agent"
     seen: list[tuple[int, float, str]] = []
     original = Rollout.step
 
@@ -47,19 +61,18 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float, str]]:
         seen.append((self.number, self.progress, set_of(self.builder.episode()["factor.colour.agent"])))
         return out
 
-    monkeypatch.setattr(Rollout, "step", step)
-    return seen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rollout, "step", step)
+        assert api.train(switching(folder))
+    return Switched(folder, seen)
 
 
-def test_a_run_switches_at_the_first_episode_after_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Episodes of 100 frames, 500 in all: the third one starts at 200 (0.4) and passes the middle at 250; the fourth, at 0.6, is the first
-    # of set 2.
-    seen = watch(monkeypatch)
-    assert api.train(small.train_config(tmp_path / "agent", train__frames=500, train__eval_every=1000, **PHASED))
-    assert dict.fromkeys(seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 0.2, "set1"), (2, 0.4, "set1"), (3, 0.6, "set2"), (4, 0.8, "set2")])
-    found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
+@pytest.mark.xdist_group("switched")
+def test_a_run_switches_at_the_first_episode_after_the_middle(switched: Switched) -> None:
+    assert dict.fromkeys(switched.seen) == dict.fromkeys([(0, 0.0, "set1"), (1, 1 / 3, "set1"), (2, 2 / 3, "set2")])
+    found = json.loads((switched.folder / "evaluation.json").read_text())
     assert [found[name]["colours"] for name in ("phase 1", "seen", "unseen")] == ["set1", "set2", "none"]
-    assert read_config(tmp_path / "agent")["config"]["unseen"] == "none", "what was chosen is written down"
+    assert read_config(switched.folder)["config"]["unseen"] == "none", "what was chosen is written down"
     assert [(phase["start"], phase["colours"]) for phase in found["phases"]] == [(0.0, "set1"), (0.5, "set2")]
     assert found["phase 1"]["returns"] != found["seen"]["returns"]
 
@@ -69,7 +82,8 @@ def test_every_earlier_phase_is_measured_at_the_end_and_all_its_distractions_are
 ) -> None:
     # The third phase is overtaken by the last before it is complete: it was never on alone, and is not measured.
     phases = ["0:set1, 0.3:set2+background:noise,dynamic, 0.5-0.9:easy, 0.8:set1+background:plain"]
-    config = small.train_config(tmp_path / "agent", train__frames=200, train__eval_every=20, env__phases=phases, unseen="none")
+    short = {"train__frames": 200, "train__eval_every": 1000}
+    config = small.train_config(tmp_path / "agent", **short, env__phases=phases, unseen="none")
     assert api.train(config)
     found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
     assert [name for name in found if name.startswith("phase ")] == ["phase 1", "phase 2"]
@@ -105,30 +119,22 @@ def test_an_evaluation_within_a_gradual_switch_is_said_to_be_mixed(
     assert ("phase 1" in found) == (done > 0.4)
 
 
-def test_a_switched_run_is_resumed_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.xdist_group("switched")
+def test_a_switched_run_is_resumed_bit_for_bit(switched: Switched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from diswm.trainers.finetune import Trainer
 
-    def run(out: Path, stop_at: int | None) -> list[Any]:
-        config = small.train_config(out, train__frames=500, train__eval_every=200, **PHASED)
-        with monkeypatch.context() as patch:
-            original = Trainer.act
+    original, stops = Trainer.act, [40, 55]
 
-            def act(self: Trainer, bar: Any, stop: Any) -> None:
-                original(self, bar, stop)
-                if self.run.counters.steps == stop_at:
-                    stop.requested = True
+    def act(self: Trainer, bar: Any, stop: Any) -> None:
+        original(self, bar, stop)
+        if self.run.counters.steps in stops:
+            stops.remove(self.run.counters.steps)
+            stop.requested = True
 
-            patch.setattr(Trainer, "act", act)
-            done = api.train(config)
-        if stop_at:
-            assert not done
-            assert api.train(config)
-        return small.events(out)
-
-    whole = run(tmp_path / "whole", None)
-    # Step 140 (frame 280) is in the episode that began before the switch and ends after it; step 160 in the first one after it.
-    assert run(tmp_path / "across", 140) == whole
-    assert run(tmp_path / "after", 160) == whole
+    monkeypatch.setattr(Trainer, "act", act)
+    # Step 40 (frame 80) is in the episode that began before the switch and ends after it; step 55 in the first one after it.
+    assert [api.train(switching(tmp_path / "agent")) for _ in range(3)] == [False, False, True]
+    assert small.events(tmp_path / "agent") == small.events(switched.folder)
 
 
 def test_the_progress_of_an_unfinished_episode_is_saved() -> None:
@@ -175,20 +181,20 @@ def test_without_phases_the_walk_is_the_one_of_its_set() -> None:
 
 
 def test_collected_videos_switch_and_are_taken_up(tmp_path: Path) -> None:
-    settings = {"env__phases": list(SWITCH), "env__distractions": ["background:noise,dynamic"], "collect__frames": 600}
+    settings = {"env__phases": list(SWITCH), "env__distractions": ["background:noise,dynamic"], "collect__frames": 400}
     assert api.collect(small.collect_config(tmp_path / "whole", **settings))
     episodes = [load_episode(path) for path in list_episodes(tmp_path / "whole")]
-    assert [set_of(episode["factor.colour.agent"]) for episode in episodes] == ["set1"] * 3 + ["set2"] * 3
+    assert [set_of(episode["factor.colour.agent"]) for episode in episodes] == ["set1"] * 2 + ["set2"] * 2
     assert {"factor.background.clip", "factor.background.frame", "factor.background.direction", "factor.phase"} <= episodes[0].keys()
-    # A folder that was stopped after four episodes goes on as the whole one did.
-    for path in list_episodes(tmp_path / "whole")[4:]:
+    # A folder that was stopped after three episodes goes on as the whole one did.
+    for path in list_episodes(tmp_path / "whole")[3:]:
         path.unlink()
     before = [path.read_bytes() for path in list_episodes(tmp_path / "whole")]
     assert api.collect(small.collect_config(tmp_path / "whole", **settings))
     again = list_episodes(tmp_path / "whole")
-    assert [path.read_bytes() for path in again[:4]] == before
+    assert [path.read_bytes() for path in again[:3]] == before
     assert all(np.array_equal(load_episode(path)[name], kept[name]) for path, kept in zip(again, episodes, strict=True) for name in kept)
-    with pytest.raises(DiswmError, match=r"distraction .*600.* not .*800"):
+    with pytest.raises(DiswmError, match=r"distraction .*400.* not .*800"):
         api.collect(small.collect_config(tmp_path / "whole", **{**settings, "collect__frames": 800}))
 
 
@@ -207,8 +213,8 @@ def test_another_budget_would_move_the_switch(tmp_path: Path) -> None:
     config = small.train_config(tmp_path, **PHASED)
     begun = to_dict(settled(config))
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "kind": "train", "version": "0", "config": begun}))
-    with pytest.raises(DiswmError, match="phases are fractions of 300 frames; 400 would move the switches"):
-        api.train(merge(config, {"train.frames": 400}))
+    with pytest.raises(DiswmError, match="phases are fractions of 150 frames; 200 would move the switches"):
+        api.train(merge(config, {"train.frames": 200}))
 
 
 def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
@@ -224,25 +230,27 @@ def test_what_a_phase_trains_on_is_not_unseen(tmp_path: Path) -> None:
 
 
 def test_what_leaves_no_set_unseen_is_said_and_evaluated_as_in_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    phases = ["0:background:noise,test, 0.5:background:noise,dynamic,train"]
-    assert api.train(small.train_config(tmp_path / "agent", env__phases=phases))
-    assert capsys.readouterr().out.count("background:noise,dynamic,train: no other set stays unseen, ") == 1
+    phases = ["0:background:plain,test, 0.5:background:plain,dynamic,train"]
+    short = {"train__frames": 200, "train__eval_every": 1000, "eval__episodes": 1}
+    assert api.train(small.train_config(tmp_path / "agent", **short, env__phases=phases))
+    assert capsys.readouterr().out.count("background:plain,dynamic,train: no other set stays unseen, ") == 1
     found = json.loads((tmp_path / "agent" / "evaluation.json").read_text())
-    assert found["seen"]["on"] == ["colours set1", "background noise moving train"]
-    assert found["unseen"]["on"] == ["colours set2", "background noise moving train"], "the colours are unseen"
+    assert found["seen"]["on"] == ["colours set1", "background plain moving train"]
+    assert found["unseen"]["on"] == ["colours set2", "background plain moving train"], "the colours are unseen"
 
 
 def test_no_clip_of_an_unseen_world_is_shown_in_training() -> None:
     def clips(config: EnvConfig, *progress: float) -> set[float]:
         env = envs.make(config)
-        starts = [env.reset(seed=seed, options={"progress": p})[1] for p in progress for seed in range(300)]
+        starts = [env.reset(seed=seed, options={"progress": p})[1] for p in progress for seed in range(60)]
         return {float(info["factors"]["background.clip"][0]) for info in starts if "background.clip" in info["factors"]} - {-1.0}
 
-    # Of 90 clips 30 are in the set for testing; 300 draws of 30 leave one out with a chance of 30 (29 / 30)^300 = 0.1%.
-    one = EnvConfig(task="toy", phases=("0:none, 0.3:background:noise,test, 0.6:background:noise,test+color_easy",))
-    both = dataclasses.replace(one, phases=("0:none, 0.3:background:noise,test, 0.6:background:noise,dynamic,train",))
+    # Six clips of the set for testing; 60 draws of 6 leave one out with a chance of 6 (5 / 6)^60 = 0.01%.
+    noise = "background:noise,clips=6"
+    one = EnvConfig(task="toy", phases=(f"0:none, 0.3:{noise},test, 0.6:{noise},test+color_easy",))
+    both = dataclasses.replace(one, phases=(f"0:none, 0.3:{noise},test, 0.6:{noise},dynamic,train",))
     trained = clips(one, 0.0, 0.3, 0.6)
-    assert len(trained) == 30
+    assert len(trained) == 6
     assert not clips(envs.unseen(one, "set2"), 0.0) & trained
     assert clips(envs.unseen(both, "none"), 0.0) == set(), "the scene's own: either set is of a phase"
 

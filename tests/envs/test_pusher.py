@@ -95,9 +95,10 @@ def colours_of(env: Any) -> dict[str, np.ndarray]:
     return {(model.geom(i).name or model.body(model.geom_bodyid[i]).name): model.geom_rgba[i].copy() for i in range(model.ngeom)}
 
 
+@pytest.mark.usefixtures("warp")  # the model is asked and no picture, so one renderer is enough
 @pytest.mark.parametrize(("colours", "middle"), [("set1", (0.7, 0.3, 0.5)), ("set2", (0.5, 0.7, 0.3))])
-def test_a_reset_recolours_table_and_arm_in_the_box_and_nothing_else(colours: str, middle: tuple[float, ...], renderer: str) -> None:
-    plain, env = make("none", renderer), make(colours, renderer)
+def test_a_reset_recolours_table_and_arm_in_the_box_and_nothing_else(colours: str, middle: tuple[float, ...]) -> None:
+    plain, env = make("none", "warp"), make(colours, "warp")
     own, seen = colours_of(plain), []
     for seed in range(20):
         _, info = env.reset(seed=seed)

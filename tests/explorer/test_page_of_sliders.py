@@ -88,7 +88,7 @@ def test_a_run_is_bundled_with_its_frames_and_factors(bundles: list[dict[str, An
     agent, teacher = bundles
     assert agent["title"] == "toy"
     assert teacher["title"] == "videos of toy"
-    assert agent["source"] == "16 episodes of toy in which the agent acts, 32 frames each"
+    assert agent["source"] == "16 episodes of toy in which the agent acts, 26 frames each"
     assert agent["origins"][1] == "episode 1, frame 8"  # 24 of 16 episodes: the second is of the first one again, 7 frames on
     assert teacher["origins"][1] == "frame 22"  # of 512 every 512 / 24 = 21.3
     assert teacher["source"] == f"512 frames of {videos.name}"

@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import small
+import torch
 
 import diswm
 from diswm import envs
-from diswm.build import load, load_video_model
-from diswm.contract import DiswmError
+from diswm.build import load, load_learner, load_video_model
+from diswm.contract import Array, DiswmError
+from diswm.model.rssm import Latent
+from diswm.model.world import WorldModel
 from diswm.portable.folder import without_folders
+from diswm.portable.graphs import Graph, write_graph
 
 pytestmark = pytest.mark.xdist_group("export")
 
@@ -27,7 +31,17 @@ ort = pytest.importorskip("onnxruntime", reason="needs the extra 'export'")
 
 @pytest.fixture(scope="session")
 def exported(agent: Path) -> Path:
-    return diswm.export(agent, out=agent.parent / "exported")
+    """Without encoder and decoder, which take seconds and are those of a video model as well."""
+
+    def write(path: Path, graph: Graph, world: WorldModel) -> None:
+        if path.stem in ("encoder", "decoder"):
+            path.write_text(f"{graph.takes} {graph.gives}")
+        else:
+            write_graph(path, graph, world)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diswm.portable.folder.write_graph", write)
+        return diswm.export(agent, out=agent.parent / "exported")
 
 
 @pytest.fixture(scope="session")
@@ -36,12 +50,12 @@ def exported_video(teacher: Path) -> Path:
 
 
 def test_the_onnx_policy_acts_as_pytorch_does(agent: Path, exported: Path) -> None:
-    """100 steps of the toy, so two episodes of 50 decisions; each keeps its own memory of the same frames."""
+    """50 steps of the run's toy, so two episodes of 25 decisions; each keeps its own memory of the same frames."""
     policy, torch_policy = ort.InferenceSession(exported / "policy.onnx"), load(agent)
     env = envs.make(small.train_config(Path("unused")).env)
     actions, done = [], True
     state = {"action": np.ones((1, 2), np.float32), "stoch": np.ones((1, 8), np.float32), "deter": np.ones((1, 16), np.float32)}
-    for step in range(100):
+    for step in range(50):
         if first := done:
             image = env.reset(seed=step)[0]
             torch_policy.reset()
@@ -56,14 +70,36 @@ def test_the_onnx_policy_acts_as_pytorch_does(agent: Path, exported: Path) -> No
     env.close()
 
 
-def test_the_parts_together_are_the_policy(exported: Path) -> None:
-    parts = {path.stem: ort.InferenceSession(path) for path in exported.glob("*.onnx")}
-    assert set(parts) == {"encoder", "decoder", "step", "actor", "policy"}
+@pytest.fixture
+def feed() -> dict[str, Array]:
+    """Three rows."""
     rng = np.random.default_rng(0)
-    feed = {name: rng.standard_normal((2, size)).astype(np.float32) for name, size in (("action", 2), ("stoch", 8), ("deter", 16))}
-    feed |= {"image": rng.integers(0, 256, (2, 64, 64, 3), np.uint8), "is_first": np.array([False, True])}
+    rows = {name: rng.standard_normal((3, size)).astype(np.float32) for name, size in (("action", 2), ("stoch", 8), ("deter", 16))}
+    return {"image": rng.integers(0, 256, (3, 64, 64, 3), np.uint8), **rows, "is_first": np.array([False, True, False])}
+
+
+def test_the_parts_together_are_the_policy(exported: Path, feed: dict[str, Array]) -> None:
+    assert {path.stem for path in exported.glob("*.onnx")} == {"encoder", "decoder", "step", "actor", "policy"}
+    assert (exported / "encoder.onnx").read_text() == "('image',) ('mean', 'logvar')"
+    assert (exported / "decoder.onnx").read_text() == "('feature',) ('picture',)"
+    parts = {name: ort.InferenceSession(exported / f"{name}.onnx") for name in ("step", "actor", "policy")}
     feature = parts["step"].run(["feature"], feed)[0]
     np.testing.assert_allclose(parts["actor"].run(None, {"feature": feature})[0], parts["policy"].run(["next_action"], feed)[0], atol=1e-6)
+
+
+def test_a_step_filters_and_starts_anew_at_first_frames(agent: Path, exported: Path, feed: dict[str, Array]) -> None:
+    step, world = ort.InferenceSession(exported / "step.onnx"), load_learner(agent, "cpu").world
+    assert [node.name for node in step.get_inputs()] == list(feed)
+    got = dict(zip([node.name for node in step.get_outputs()], step.run(None, feed), strict=True))
+    assert list(got) == ["next_stoch", "next_deter", "feature"]
+    image, action, stoch, deter = (torch.from_numpy(feed[name].copy()) for name in ("image", "action", "stoch", "deter"))
+    for tensor in (action, stoch, deter):
+        tensor[1] = 0  # the episode of the second row begins
+    with torch.no_grad():
+        want = world.step(image, action, Latent(stoch, stoch, stoch, deter), None)
+    np.testing.assert_allclose(got["next_stoch"], want.stoch, atol=1e-5)
+    np.testing.assert_allclose(got["next_deter"], want.deter, atol=1e-5)
+    np.testing.assert_array_equal(got["feature"], np.concatenate([got["next_stoch"], got["next_deter"]], 1))
 
 
 def test_the_card_tells_how_to_use_it_and_is_right(agent: Path, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,11 +122,11 @@ def test_the_card_tells_how_to_use_it_and_is_right(agent: Path, exported: Path, 
 
     monkeypatch.chdir(exported)
     exec(found[1], {"env": Watched()})
-    assert len(steps) == 50
+    assert len(steps) == 25
     assert np.shape(steps[0]) == (2,)
     returns = json.loads((agent / "evaluation.json").read_text())["seen"]["returns"]
     assert f"| colours of training | {np.mean(returns):.3g}" in card
-    assert "300 frames, 25 updates" in card
+    assert "150 frames, 14 updates" in card
 
 
 def test_a_video_model_exports_what_it_has(teacher: Path, videos: Path, exported_video: Path) -> None:
@@ -105,12 +141,11 @@ def test_a_video_model_exports_what_it_has(teacher: Path, videos: Path, exported
     images = np.load(next(videos.glob("*.npz")))["image"][:3]
     names: dict[str, Any] = {"images": images}
     exec(found[1].replace('f"{name}', f'f"{exported_video}/{{name}}'), names)
-    import torch
-
     frames = torch.from_numpy(images)
     np.testing.assert_allclose(names["mean"], world.encode(frames).mean, atol=1e-5)
     post = world.observe(frames[None], torch.zeros(1, 3, 0), None).post  # all three frames, as the card's loop saw them
     want = ((world.decode(post.feature[0, -1]) + 0.5) * 255).clamp(0, 255).movedim(0, -1)
+    assert names["picture"].dtype == np.uint8
     np.testing.assert_allclose(names["picture"], want, atol=0.51)
 
 

@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import small
 
+from diswm.cli import main
 from diswm.config import TrainRun, merge, to_dict
 from diswm.contract import DiswmError
 from diswm.methods import for_training
@@ -219,25 +221,70 @@ def test_shell_scripts_parse(script: str) -> None:
     assert subprocess.run(["bash", "-n", RECIPES / script], check=False).returncode == 0
 
 
-def test_a_recipe_makes_its_study_and_goes_on(tmp_path: Path) -> None:
-    """recipes/transfer.sh whole, on sprites at the smallest sizes: videos, teacher, a variant, page; with one more, that alone is made."""
-    if not (RECIPES.parent / ".venv" / "bin" / "diswm").exists():
-        pytest.skip("recipes use the .venv that `make setup` makes, which is not there")
-    tiny = {"PRESET": "tiny", "SOURCE": "toy", "TARGET": "toy", "SEEDS": "0", "KINDS": "mse_mean=0.2"}
-    settings = {**os.environ, **tiny, "RESULTS": str(tmp_path / "results"), "TRAIN_FLAGS": "--threads 1 --probe.every 0"}
-    said = []
+def called(recipe: str, root: Path, out: Path, fails: str = "none", **settings: str) -> tuple[int, list[list[str]]]:
+    """Exit status of a recipe, and the programs that it calls, with their arguments.
+
+    In place of .venv's programs stand two that write down how they were called; ``fails`` is a verb whose call fails.
+    """
+    programs = root / ".venv" / "bin"
+    if not programs.exists():
+        programs.mkdir(parents=True)
+        (root / "recipes").symlink_to(RECIPES)
+        for name in ("diswm", "python"):
+            (programs / name).write_text(
+                """#!/bin/sh\n{ printf '%s\\0' "${0##*/}" "$@"; echo; } >>"$CALLS"\n[ "$1" != "$FAILS" ] || exit 3\n"""
+            )
+            (programs / name).chmod(0o755)
+    calls = root / "calls"
+    calls.write_text("")
+    env = {**os.environ, **settings, "CALLS": str(calls), "FAILS": fails}
+    done = subprocess.run(["bash", root / "recipes" / recipe, out], env=env, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, [line.split("\0")[:-1] for line in calls.read_text().splitlines()]
+
+
+@pytest.mark.usefixtures("words_alone")
+def test_a_recipe_makes_its_study_and_goes_on(
+    tmp_path: Path, recipes: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """recipes/transfer.sh whole, on sprites at the smallest sizes: videos, teacher, a variant, page; with one more, that alone is made.
+
+    What it calls is called in this process, as each of its own would spend seconds on imports: no call depends on what another printed.
+    """
+
+    def flags(values: dict[str, Any], *without: str) -> str:
+        return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values.items() if name not in without)
+
+    settings = {
+        **{"PRESET": "tiny", "SOURCE": "toy", "TARGET": "toy", "SEEDS": "0", "KINDS": "mse_mean=0.2", "RESULTS": str(tmp_path / "results")},
+        **{"FRAMES": "150", "VIDEO_FRAMES": "200", "UPDATES": "4"},
+        "TRAIN_FLAGS": flags(small.TRAIN, "env.task", "train.frames"),
+        "VIDEO_FLAGS": flags(small.VIDEO, "pretrain.updates"),
+    }
+    said, scripts = [], {"recipes/transfer.py": recipes["transfer"]}
     for methods in (" ", "no_distill"):
-        command, env = ["bash", RECIPES / "transfer.sh", tmp_path / "s"], {**settings, "METHODS": methods}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout)
+        status, calls = called("transfer.sh", tmp_path / "root", tmp_path / "s", METHODS=methods, **settings)
+        assert status == 0
+        for program, *args in calls:
+            if program == "diswm":
+                assert main(args) == 0
+            else:
+                monkeypatch.setattr(sys, "argv", args)
+                scripts[args[0]].main()
+        said.append(capsys.readouterr().out)
     assert [text.count("finished") for text in said] == [2, 3], "of teacher and agents"
     assert [text.count("resuming") for text in said] == [0, 2]
+    assert (tmp_path / "s" / "report.html").exists()
     text = (tmp_path / "results" / "transfer.md").read_text()
     assert [cells(text, name)[1] for name in ("mse_mean@0.2", "no_distill")] == ["1 of 1", "1 of 1"]
     assert "KINDS='mse_mean=0.2'" in text
     config = json.loads((tmp_path / "s" / "mse_mean@0.2" / "0" / "config.json").read_text())["config"]
     assert (config["learner"]["distill_kind"], config["weights"]["distill"]) == ("mse_mean", 0.2)
+
+
+def test_a_recipe_stops_at_a_call_that_fails(tmp_path: Path) -> None:
+    status, calls = called("transfer.sh", tmp_path / "root", tmp_path / "s", fails="pretrain", SEEDS="0", METHODS="dreamerv2 diswm")
+    assert (status, [call[1] for call in calls]) == (3, ["collect", "train", "pretrain"])
 
 
 def test_a_kept_study_reads_as_the_study_did(recipes: dict[str, ModuleType], study: Path, tmp_path: Path) -> None:

@@ -75,26 +75,31 @@ def test_a_saved_state_gives_the_batch_that_was_due() -> None:
     assert other.take() == ahead.take()
 
 
-def test_runs_that_draw_ahead_are_the_same_runs(teacher: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both stages, to the bit, their checkpoints too; `early` is what a GPU has."""
+def test_runs_that_draw_ahead_are_the_same_runs(
+    teacher: Path, agent: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stages, to the bit, their checkpoints too; `early` is what a GPU has, and the runs that there are draw as a CPU does."""
 
-    def runs(folder: Path) -> dict[str, torch.Tensor]:
+    def state_of(*runs: Path) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
-        assert api.pretrain(small.pretrain_config(folder / "video", videos))
-        assert api.train(small.train_config(folder / "agent", "diswm", teacher=str(teacher)))
-        for run in ("video", "agent"):
-            state = load_checkpoint(last_checkpoint(folder / run / "checkpoints"))  # type: ignore[arg-type]
-            pack({"agent": state["agent"], "sampler": torch.tensor(list(json.dumps(state["sampler"]).encode()))}, found, run)
+        for name, run in zip(("video", "agent"), runs, strict=True):
+            state = load_checkpoint(last_checkpoint(run / "checkpoints"))  # type: ignore[arg-type]
+            pack({"agent": state["agent"], "sampler": torch.tensor(list(json.dumps(state["sampler"]).encode()))}, found, name)
         return found
 
-    ahead = runs(tmp_path / "ahead")
+    def runs(folder: Path) -> dict[str, torch.Tensor]:
+        assert api.pretrain(small.pretrain_config(folder / "video", videos))
+        assert api.train(small.train_config(folder / "agent", "diswm", teacher=str(teacher)))
+        return state_of(folder / "video", folder / "agent")
+
+    ahead = state_of(teacher, agent)
     prepare = Ahead.prepare
     with monkeypatch.context() as patch:
         patch.setattr(Ahead, "prepare", lambda self: (setattr(self, "_early", True), prepare(self)))
         early = runs(tmp_path / "early")
     monkeypatch.setattr(Ahead, "take", lambda self: self._stage(self._draw(self._rng)))
     plain = runs(tmp_path / "plain")
-    for name, found in (("ahead", ahead), ("early", early)):
+    for run, found in ((agent, ahead), (tmp_path / "early" / "agent", early)):
         assert plain.keys() == found.keys()
         assert [part for part, value in plain.items() if not torch.equal(value, found[part])] == []
-        assert small.events(tmp_path / "plain" / "agent") == small.events(tmp_path / name / "agent")
+        assert small.events(tmp_path / "plain" / "agent") == small.events(run)

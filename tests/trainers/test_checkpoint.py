@@ -151,7 +151,7 @@ def test_a_full_disk_at_the_end_of_training(agent: Path, teacher: Path, tmp_path
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(DiswmError, match="No space left"):
-        api.train(small.train_config(folder, "diswm", teacher=str(teacher), train__frames=320))
+        api.train(small.train_config(folder, "diswm", teacher=str(teacher), train__frames=170))
     assert small.tree(folder / "checkpoints") == before
     assert not list(folder.rglob("*.tmp"))
 
@@ -199,7 +199,7 @@ def test_a_damaged_checkpoint_is_refused_in_words(agent: Path, teacher: Path, tm
     assert str(path.parent) in str(told.value)
     before = small.tree(folder)
     with pytest.raises(DiswmError, match="is damaged"):
-        api.train(small.train_config(folder, "diswm", teacher=str(teacher), train__frames=320))
+        api.train(small.train_config(folder, "diswm", teacher=str(teacher), train__frames=170))
     assert small.tree(folder) == before
     if name != "training.safetensors":
         with pytest.raises(DiswmError, match="is damaged"):

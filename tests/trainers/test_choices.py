@@ -131,7 +131,7 @@ def test_videos_of_it_and_of_its_agent(run: Path, tmp_path: Path) -> None:
     assert set(np.load(next((tmp_path / "random").glob("*.npz"))).files) >= {"image"}
 
 
-@pytest.mark.parametrize(("world", "workers", "words"), [("Nan", 0, "the reward nan, 2 steps"), ("ThirdReset", 2, r"its reset\(\) failed")])
+@pytest.mark.parametrize(("world", "workers", "words"), [("Nan", 0, "the reward nan, 2 steps"), ("ThirdReset", 1, r"its reset\(\) failed")])
 def test_a_world_that_breaks_ends_a_collection_in_one_line(
     world: str, workers: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

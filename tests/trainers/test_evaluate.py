@@ -183,7 +183,7 @@ def test_success_is_written_and_said(
 def test_evaluation_json(agent: Path, tmp_path: Path) -> None:
     found = json.loads((agent / "evaluation.json").read_text())
     assert found.keys() == {"random", "seen", "unseen", "phases", "frames"}
-    assert found["frames"] == 300
+    assert found["frames"] == 150
     assert [phase["colours"] for phase in found["phases"]] == ["set1"]
     assert [found[name]["colours"] for name in ("random", "seen", "unseen")] == ["set1", "set1", "set2"]
     assert all(len(found[name]["returns"]) == 2 for name in ("random", "seen", "unseen"))
@@ -219,7 +219,7 @@ def test_cost_json(agent: Path) -> None:
         "updates",
         "skipped_updates",
     }
-    assert (cost["steps"], cost["frames"], cost["updates"], cost["episodes"]) == (150, 300, 25, 3)
+    assert (cost["steps"], cost["frames"], cost["updates"], cost["episodes"]) == (75, 150, 14, 3)
     assert cost["peak_rss_bytes"] > 2**20
 
 

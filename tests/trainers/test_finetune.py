@@ -26,6 +26,9 @@ from diswm.trainers.meter import Meter
 from diswm.trainers.rollout import RandomPolicy
 from diswm.trainers.seeds import COMPONENTS, generator, seed_of
 
+ALONE = {"train__eval_every": 1000, "eval__episodes": 1}
+"""Training without evaluations, but for the last."""
+
 
 def test_updates_due() -> None:
     paper = TrainConfig()
@@ -41,30 +44,30 @@ def test_updates_due() -> None:
 
 def test_counts_and_clocks_of_a_run(agent: Path) -> None:
     lines = small.events(agent)
-    # 300 frames are 150 steps and 3 episodes of 50. Updates: 3 + (150 - 40) / 5 = 25. Every 4th is logged: 6 lines.
+    # 150 frames are 75 steps and 3 episodes of 25. Updates: 3 + (75 - 20) / 5 = 14. Every 3rd is logged: 4 lines.
     kinds = [line["kind"] for line in lines]
     assert kinds.count("episode") == 3
-    assert [line["updates"] for line in lines if line["kind"] == "update"] == [4, 8, 12, 16, 20, 24]
-    # The first update waits for the first episode, which ends at step 50.
+    assert [line["updates"] for line in lines if line["kind"] == "update"] == [3, 6, 9, 12]
+    # The first update waits for the first episode, which ends at step 25.
     assert lines[0]["kind"] == "episode"
-    assert (lines[0]["steps"], lines[0]["updates"]) == (50, 0)
+    assert (lines[0]["steps"], lines[0]["updates"]) == (25, 0)
     # At multiples of eval_every frames, and at the end, which is none.
-    assert [line["frames"] for line in lines if line.get("split") == "seen"] == [120, 240, 300]
-    assert [line["frames"] for line in lines if line.get("split") == "unseen"] == [300]
+    assert [line["frames"] for line in lines if line.get("split") == "seen"] == [60, 120, 150]
+    assert [line["frames"] for line in lines if line.get("split") == "unseen"] == [150]
     assert all(line["frames"] == 2 * line["steps"] for line in lines)
     updates = [line for line in lines if line["kind"] == "update"]
-    # Update k of 25 is due at step 40 + 5 (k - 3), but not before 50: number 8 at 65, number 24 at 145.
-    assert [line["steps"] for line in updates] == [50, 65, 85, 105, 125, 145]
+    # Update k of 14 is due at step 20 + 5 (k - 3), but not before 25: number 6 at 35, number 12 at 65.
+    assert [line["steps"] for line in updates] == [25, 35, 50, 65]
 
 
 def test_schedules_see_the_live_count_of_steps(teacher: Path, tmp_path: Path) -> None:
-    changes = {"train__log_every": 1, "anneal__distill__over": 200, "anneal__distill__floor": 0.45}
-    config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher), train__eval_every=1000, **changes)
+    changes = {"train__log_every": 1, "anneal__distill__over": 100, "anneal__distill__floor": 0.45}
+    config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher), **ALONE, **changes)
     assert api.train(config)
     updates = [line for line in small.events(config.out) if line["kind"] == "update"]
-    assert len(updates) == 25
-    for line in updates:  # weight 0.1, falling to 0 over 200 steps, never below 0.45 of it
-        assert line["weight/distill"] == pytest.approx(0.1 * max(1 - line["steps"] / 200, 0.45))
+    assert len(updates) == 14
+    for line in updates:  # weight 0.1, falling to 0 over 100 steps, never below 0.45 of it
+        assert line["weight/distill"] == pytest.approx(0.1 * max(1 - line["steps"] / 100, 0.45))
     assert updates[0]["weight/distill"] == pytest.approx(0.075)
     assert updates[-1]["weight/distill"] == pytest.approx(0.045)
 
@@ -120,17 +123,17 @@ def test_actions_stored_are_those_executed(tmp_path: Path, monkeypatch: pytest.M
     executed: list[np.ndarray] = []
     original = finetune.Rollout.step
     monkeypatch.setattr(finetune.Rollout, "step", lambda self, action: (executed.append(np.array(action)), original(self, action))[1])
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
     assert api.train(config)
     replay, state = load_replay(config.out)
     stored = [replay._records.read([start], length)[0][0]["action"][1:] for _, start, length in state["episodes"]]
     np.testing.assert_array_equal(np.concatenate(stored), np.stack(executed))
-    assert np.concatenate(stored).shape == (150, 2)
+    assert np.concatenate(stored).shape == (75, 2)
     replay.close()
 
 
 def test_training_acts_at_random_first_and_then_by_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """150 steps: 40 of uniform actions, then 110 of the agent's own. Evaluations, which act by means, come at the end."""
+    """75 steps: 20 of uniform actions, then 55 of the agent's own. Evaluations, which act by means, come at the end."""
     asked: list[tuple[str, bool]] = []
     policy, random = Dreamer.policy, RandomPolicy.act
 
@@ -141,8 +144,8 @@ def test_training_acts_at_random_first_and_then_by_samples(tmp_path: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(Dreamer, "policy", by_agent)
         patch.setattr(RandomPolicy, "act", lambda self, image: (asked.append(("random", True)), random(self, image))[1])
-        assert api.train(small.train_config(tmp_path / "agent", train__eval_every=1000))
-    assert asked[:150] == [("random", True)] * 40 + [("agent", True)] * 110
+        assert api.train(small.train_config(tmp_path / "agent", **ALONE))
+    assert asked[:75] == [("random", True)] * 20 + [("agent", True)] * 55
     uniform = RandomPolicy(np.random.default_rng(0), 2)
     drawn = np.stack([uniform.act(np.empty(0)) for _ in range(2000)])
     # Uniform in [-1, 1]: standard deviation 1 / sqrt(3) = 0.577, and a tenth of the mass above 0.8.
@@ -167,7 +170,7 @@ def test_the_teacher_speaks_once_per_frame_and_does_not_learn(teacher: Path, tmp
     monkeypatch.setattr(finetune.Trainer, "train", lambda self: (trainers.append(self), train(self))[1])
     config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher))
     assert api.train(config)
-    assert list(frames.values()) == [[51, 51, 51]], "three episodes of 51 frames, each asked about once"
+    assert list(frames.values()) == [[26, 26, 26]], "three episodes of 26 frames, each asked about once"
     trainer = trainers[0]
     assert trainer.teacher is not None
     assert id(trainer.teacher) in frames
@@ -240,43 +243,43 @@ def finite(folder: Path) -> bool:
 
 def test_one_nan_is_skipped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned(monkeypatch, {5, 9})
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
     assert api.train(config)
     path = last_checkpoint(config.out / "checkpoints")
     assert path is not None
     counters = load_checkpoint(path)["counters"]
-    assert (counters["updates"], counters["skipped_updates"]) == (25, 2)
+    assert (counters["updates"], counters["skipped_updates"]) == (14, 2)
     assert finite(config.out)
     updates = [line for line in small.events(config.out) if line["kind"] == "update"]
-    # Updates are logged by four: number 5 (counted from 0) is in the second line, number 9 in the third.
-    assert [line["skipped"] for line in updates] == [0, 0.25, 0.25, 0, 0, 0]
+    # Updates are logged by three: number 5 (counted from 0) is in the second line, number 9 in the fourth.
+    assert [line["skipped"] for line in updates] == pytest.approx([0, 1 / 3, 0, 1 / 3])
     assert all(math.isfinite(value) for line in updates for value in line.values() if isinstance(value, float))
 
 
 def test_nan_after_nan_stops_and_the_last_checkpoint_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000, train__patience=3)
+    config = small.train_config(tmp_path / "agent", **ALONE, train__patience=3)
     with monkeypatch.context() as patch:
-        poisoned(patch, {8, 9, 11, 12, 13})  # two, a good one, three
+        poisoned(patch, {5, 6, 8, 9, 10})  # two, a good one, three
         due = finetune.Trainer._due
-        patch.setattr(finetune.Trainer, "_due", lambda self: (self.run.counters.updates == 6 and self.save(), due(self))[1])
+        patch.setattr(finetune.Trainer, "_due", lambda self: (self.run.counters.updates == 4 and self.save(), due(self))[1])
         with pytest.raises(DiswmError, match=r"3 updates in a row gave NaN or infinity in .*loss/reward.*learning rates") as told:
             api.train(config)
     assert "loss/image" not in str(told.value)
     path = last_checkpoint(config.out / "checkpoints")
     assert path is not None
-    assert load_checkpoint(path)["counters"]["updates"] == 6
+    assert load_checkpoint(path)["counters"]["updates"] == 4
     assert finite(config.out)
     assert api.train(config), "from there, with the cause gone, it goes on"
 
 
 def test_no_checkpoint_while_updates_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    poisoned(monkeypatch, {8, 9, 10})
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000, train__patience=3, train__save_every_seconds=0.0)
+    poisoned(monkeypatch, {5, 6, 7})
+    config = small.train_config(tmp_path / "agent", **ALONE, train__patience=3, train__save_every_seconds=0.0)
     with pytest.raises(DiswmError, match="3 updates in a row"):
         api.train(config)
     path = last_checkpoint(config.out / "checkpoints")
     assert path is not None
-    assert load_checkpoint(path)["counters"]["updates"] == 8, "the last one before the first that was skipped"
+    assert load_checkpoint(path)["counters"]["updates"] == 5, "the last one before the first that was skipped"
 
 
 def test_weights_that_blow_up_are_named_before_the_environment_is(tmp_path: Path) -> None:
@@ -289,8 +292,6 @@ def test_weights_that_blow_up_are_named_before_the_environment_is(tmp_path: Path
 def test_an_evaluation_that_fails_ends_the_run_with_all_that_it_learned(
     kind: type[DiswmError], saved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = small.train_config(tmp_path / "whole")
-    assert api.train(whole)
     config = small.train_config(tmp_path / "agent")
 
     def fail(*given: Any) -> Any:
@@ -303,14 +304,15 @@ def test_an_evaluation_that_fails_ends_the_run_with_all_that_it_learned(
     path = last_checkpoint(config.out / "checkpoints")
     assert (path is not None) == saved, "what may have lost its weights does not replace what is good"
     if path is not None:
-        assert "It happened in an evaluation: the training is saved at 120 frames" in str(told.value)
-        assert load_checkpoint(path)["counters"]["frames"] == 120
+        assert "It happened in an evaluation: the training is saved at 60 frames" in str(told.value)
+        assert load_checkpoint(path)["counters"]["frames"] == 60
         assert api.train(config), "with the cause gone it goes on"
+        assert api.train(whole := small.train_config(tmp_path / "whole"))
         assert small.events(config.out) == small.events(whole.out), "and is what it would have been"
 
 
 def test_a_last_evaluation_that_fails_leaves_the_training_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
 
     def fail(*given: Any) -> Any:
         raise DiswmError("gym/Mine-v0: its step() failed.")
@@ -348,14 +350,14 @@ def test_what_was_never_finite_is_left_out_of_the_means() -> None:
 
 
 def test_a_run_too_short_to_learn_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = small.train_config(tmp_path / "agent", train__frames=60)  # 30 steps: not one episode
+    config = small.train_config(tmp_path / "agent", train__frames=40)  # 20 steps: not one episode
     assert api.train(config)
     assert "no pictures" in capsys.readouterr().out
     assert (config.out / "evaluation.json").exists()
 
 
 def test_the_replay_forgets_the_oldest(tmp_path: Path) -> None:
-    config = small.train_config(tmp_path / "agent", train__replay_rows=120, train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", train__replay_rows=60, **ALONE)
     assert api.train(config)
     replay, state = load_replay(config.out)
     assert [number for number, _, _ in state["episodes"]] == [1, 2]
@@ -363,23 +365,23 @@ def test_the_replay_forgets_the_oldest(tmp_path: Path) -> None:
 
 
 def test_a_run_from_before_replays_had_labels_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small.train_config(tmp_path / "agent", train__eval_every=1000)
+    config = small.train_config(tmp_path / "agent", **ALONE)
     with monkeypatch.context() as older:
         older.setattr(finetune, "FACTOR_PREFIX", "none of them.")
         assert api.train(config)
-    assert api.train(merge(config, {"train.frames": config.train.frames + 100}))
+    assert api.train(merge(config, {"train.frames": config.train.frames + 50}))
     replay, state = load_replay(config.out)
     assert (len(state["episodes"]), state["extras"]) == (4, {})
     replay.close()
 
 
 def test_true_ends_are_stored_as_such(tmp_path: Path) -> None:
-    config = small.train_config(tmp_path / "agent", "dreamerv2", env__task="toy_terminal", train__length=2, train__frames=400)
+    config = small.train_config(tmp_path / "agent", "dreamerv2", env__task="toy_terminal", train__length=2, train__frames=200)
     assert api.train(config)
     replay, state = load_replay(config.out)
     ends = [replay._records.read([start], length)[0][0]["is_terminal"] for _, start, length in state["episodes"]]
     assert all(not end[:-1].any() for end in ends)
-    assert all(bool(end[-1]) == (len(end) < 51) for end in ends), "a time limit is no end"
+    assert all(bool(end[-1]) == (len(end) < 26) for end in ends), "a time limit is no end"
     assert any(end[-1] for end in ends)
     replay.close()
 

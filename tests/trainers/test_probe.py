@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("probe")
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
-ALWAYS = {"probe__every": 8, "probe__points": 120, "probe__share": 1e9}
+ALWAYS = {"probe__every": 6, "probe__points": 120, "probe__share": 1e9}
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def probes(run: Path) -> list[dict[str, Any]]:
 
 
 def test_student_and_teacher_are_scored_at_the_start_every_so_often_and_at_the_end(probed: Path) -> None:
-    # 3 first updates, and one every 5 of the 110 steps after the prefill: 25, of which 0, 8, 16 and 24 are probed before, and the end.
-    assert [row["updates"] for row in probes(probed)] == [0, 8, 16, 24, 25]
+    # 3 first updates, and one every 5 of the 55 steps after the prefill: 14, of which 0, 6 and 12 are probed before, and the end.
+    assert [row["updates"] for row in probes(probed)] == [0, 6, 12, 14]
     for row in probes(probed):
         values = {name: value for name, value in row.items() if name.startswith("probe/")}
         assert np.isfinite(list(values.values())).all()
@@ -72,7 +72,7 @@ def test_a_stopped_run_has_the_same_scores(
     probed: Path, teacher: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small.train_config(tmp_path / "agent", "diswm", teacher=str(teacher), probe__factors=str(drawn), **ALWAYS)
-    for count in (8, 9):  # before and after the update that a probe comes with
+    for count in (6, 7):  # before and after the update that a probe comes with
         with monkeypatch.context() as patch:
             patch.setattr(Dreamer, "update", after(count, Dreamer.update, signalled(signal.SIGINT)))
             assert api.train(config) is False
