@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from diswm.contract import DiswmError, Env
 from diswm.data.episodes import list_episodes
 from diswm.data.manifest import VideoWriter, read_manifest
 from diswm.runtime import versions
-from diswm.trainers.collect import Player, collect_in, fill, random_player
+from diswm.trainers.collect import Player, collect_in, fill, quietly, random_player
 from diswm.trainers.collect import collect as run_collect
 from diswm.trainers.pool import Pool
 from diswm.trainers.progress import console
@@ -44,7 +43,7 @@ def collect(config: CollectRun) -> bool:
             if workers > 0:
                 about = f"{config.env.task}, seed {config.seed}"
                 with Pool(
-                    partial(_quietly, make), workers, without="--collect.workers 0", work=lambda number, *_: f"episode {number} of {about}"
+                    partial(quietly, make), workers, without="--collect.workers 0", work=lambda number, *_: f"episode {number} of {about}"
                 ) as pool:
                     collect_in(pool, writer, wanted.frames, longest, phases=bool(config.env.phases))
             else:
@@ -69,13 +68,6 @@ def _player_of(config: CollectRun) -> Callable[[], Player]:
     if config.collect.policy == "random":
         return partial(random_player, partial(envs.make, config.env), config.seed)
     return partial(_trained_player, config)
-
-
-def _quietly(make: Callable[[], Player]) -> Player:
-    """What ``make`` gives, in a worker: what it warns of has been said by the player of this process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return make()
 
 
 def _trained_player(config: CollectRun) -> Player:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,10 +19,11 @@ from fragile import TOY, fragile_player
 
 from diswm import api, envs
 from diswm.cli import main
+from diswm.collecting import _player_of
 from diswm.config import CollectRun
 from diswm.contract import DiswmError, Episode, Unstable
 from diswm.data.manifest import VideoWriter, read_manifest
-from diswm.trainers.collect import Player, collect, collect_in, fill, random_player, workers_for
+from diswm.trainers.collect import Player, collect, collect_in, fill, quietly, random_player, workers_for
 from diswm.trainers.pool import Pool
 
 ABOUT = {"task": "toy", "action_repeat": 2, "frames_per_row": 2}
@@ -177,6 +181,14 @@ def test_one_that_diverges_at_once_stops_the_collection_with_what_it_has(tmp_pat
 
 
 # ---------------------------------------------------------------- real workers
+
+
+def test_a_worker_that_acts_at_random_brings_no_pytorch(tmp_path: Path) -> None:
+    """It takes seconds to import, and memory in each."""
+    (tmp_path / "make").write_bytes(pickle.dumps(partial(quietly, _player_of(small.collect_config(tmp_path)))))
+    code = "import pickle, sys; pickle.load(open('make', 'rb'))()(0, 0.0); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_workers_write_the_files_of_one_process(videos: Path, tmp_path: Path) -> None:

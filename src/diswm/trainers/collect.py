@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -63,6 +64,13 @@ def random_player(make: Callable[[], Env], seed: int) -> Player:
     """One that acts at random in the environment that ``make`` gives."""
     env = make()
     return Player(env, partial(random_policy, seed, action_size(env), env.discrete), seed)
+
+
+def quietly(make: Callable[[], Player]) -> Player:
+    """What ``make`` gives, in a worker: what it warns of has been said by the player of the process that started it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
 
 
 def fill(player: Player, writer: VideoWriter, frames: int) -> bool:
