@@ -136,7 +136,7 @@ def by_triton(function):
 for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
     for rows in (1, 70, 300):  # more than fused.PROGRAMS among them
         parts, state = (3 * torch.randn(rows, 111, generator=draw)).to(device, dtype), torch.randn(rows, 37, generator=draw).to(device)
-        above, noise = torch.randn(rows, 37, generator=draw).to(device), torch.randn(rows, 4, 37, generator=draw).to(device)[:, 2]
+        above, noise = torch.randn(rows, 2, 37, generator=draw).to(device)[:, 1], torch.randn(rows, 4, 37, generator=draw).to(device)[:, 2]
         leaves = [parts.requires_grad_(), state.requires_grad_(), norm.weight, norm.bias]
         stats = (3 * torch.randn(rows, 74, generator=draw)).to(device, dtype).requires_grad_()
         found = []
@@ -189,12 +189,13 @@ def test_triton_compiles_for_cards_that_are_not_here(architecture: int) -> None:
         (loops._gates_gradient, {**fixed, "weights": False, "total": None}),
         (loops._drawn, {**fixed, "action": False}),
         (loops._drawn, {**fixed, "action": True, "mean": None}),
-        (loops._drawn_gradient, {**fixed, "action": False, "from_mean": None}),
-        (loops._drawn_gradient, {**fixed, "action": True, "from_std": None}),
+        (loops._drawn_gradient, {**fixed, "action": False, "from_mean": None, "mean_stride": None}),
+        (loops._drawn_gradient, {**fixed, "action": True, "from_std": None, "std_stride": None}),
     ]
     for wide in ("*fp32", "*bf16"):
         for function, constants in settled:
-            types = {"count": "i32", "stride": "i32", "parts": wide, "to_parts": wide, "stats": wide, "to_stats": wide}
+            types = {name: "i32" for name in function.arg_names if name.endswith("stride")}
+            types |= {"count": "i32", "parts": wide, "to_parts": wide, "stats": wide, "to_stats": wide}
             signature = {name: "constexpr" if name in constants else types.get(name, "*fp32") for name in function.arg_names}
             source = compiler.ASTSource(fn=function, signature=signature, constexprs=constants)
             assert triton.compile(source, target=backend.GPUTarget("cuda", architecture, 32)).asm["cubin"]

@@ -104,7 +104,7 @@ class _Action(torch.autograd.Function):
 def _to_stats(ctx: Any, *grads: Tensor | None, action: bool) -> Tensor:
     stats, noise = ctx.saved_tensors
     to_stats = torch.empty_like(stats)
-    ctx.loops.drawn_gradient(stats, noise, *(None if grad is None else grad.contiguous() for grad in grads), to_stats, action)
+    ctx.loops.drawn_gradient(stats, noise, *(None if grad is None else _rows(grad) for grad in grads), to_stats, action)
     return to_stats
 
 
@@ -129,8 +129,9 @@ class _Gates(torch.autograd.Function):
         return None, to_parts, to_state, to_scale, to_shift
 
 
-def _rows(noise: Tensor) -> Tensor:
-    return noise if noise.stride(1) == 1 else noise.contiguous()
+def _rows(x: Tensor) -> Tensor:
+    """(N, Z), with gaps between the rows at most."""
+    return x if x.stride(1) == 1 else x.contiguous()
 
 
 def _loops(x: Tensor) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import triton
 import triton.language as tl
@@ -152,8 +154,11 @@ def _drawn_gradient(
     noise,
     stride,
     from_mean,
+    mean_stride,
     from_std,
+    std_stride,
     from_drawn,
+    drawn_stride,
     to_stats,
     count,
     size: tl.constexpr,
@@ -165,11 +170,11 @@ def _drawn_gradient(
     n, i = k // size, k % size
     to_centre, to_spread = tl.zeros([block], tl.float32), tl.zeros([block], tl.float32)
     if from_mean is not None:
-        to_centre += tl.load(from_mean + k, mask=here, other=0.0)
+        to_centre += tl.load(from_mean + n * mean_stride + i, mask=here, other=0.0)
     if from_std is not None:
-        to_spread += tl.load(from_std + k, mask=here, other=0.0)
+        to_spread += tl.load(from_std + n * std_stride + i, mask=here, other=0.0)
     if from_drawn is not None:
-        slope = tl.load(from_drawn + k, mask=here, other=0.0)
+        slope = tl.load(from_drawn + n * drawn_stride + i, mask=here, other=0.0)
         to_centre += slope
         to_spread += slope * tl.load(noise + n * stride + i, mask=here, other=0.0)
     row = n * 2 * size + i
@@ -208,11 +213,11 @@ def drawn(stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result
 def drawn_gradient(
     stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor | None, drawn: Tensor | None, to_stats: Tensor, action: bool
 ) -> None:
-    """Gradients of `drawn` from those of mean, std and result, of which some have none."""
+    """Gradients of `drawn` from those of mean, std and result, rows of which may lie apart; some have none."""
     count, size = stats.numel() // 2, stats.shape[1] // 2
-    arrays = (mean, std, drawn, to_stats)
+    rows = itertools.chain(*((x, x if x is None else x.stride(0)) for x in (noise, mean, std, drawn)))
     with torch.cuda.device_of(stats):
-        _drawn_gradient[_grid(count)](stats, noise, noise.stride(0), *arrays, count, size, NUMBERS, action)
+        _drawn_gradient[_grid(count)](stats, *rows, to_stats, count, size, NUMBERS, action)
 
 
 def _grid(count: int) -> tuple[int]:
