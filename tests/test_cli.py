@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -120,6 +121,18 @@ def test_a_flag_of_several_values_takes_them_at_once_or_one_by_one(configured: C
 def test_the_package_runs_as_a_module() -> None:
     told = subprocess.run([sys.executable, "-m", "diswm", "--version"], capture_output=True, text=True, check=True)
     assert told.stdout.startswith("diswm ")
+
+
+def test_only_a_process_of_its_own_ends_without_a_look_for_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who calls `main` with words goes on afterwards."""
+    at_exit: list[Any] = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
+    words = ["traverse", str(tmp_path / "nothing")]
+    assert main(words) == 2
+    assert not at_exit
+    monkeypatch.setattr(sys, "argv", ["diswm", *words])
+    assert main() == 2
+    assert at_exit == [gc.freeze]
 
 
 def test_who_asks_for_scores_along_training_is_told_why_there_are_none(configured: Callable[..., Any], tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": set(),
     "trainers": PARTS - {"trainers"},
     "report": {"contract", "metrics"},
-    "doctor": {"contract", "cores", "envs"},
+    "doctor": {"contract", "cores", "envs", "imports"},
     "runtime": {"contract", "cores"},
     "config": PARTS,
     "methods": PARTS | {"config"},

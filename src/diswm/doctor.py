@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diswm.cores import usable_cores
+from diswm.imports import uncollected
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -239,7 +240,8 @@ def read_cpuinfo(file: Path) -> tuple[str, set[str]]:
 
 def check_gpu() -> list[Check]:
     try:
-        import torch
+        with uncollected():
+            import torch
     except Exception as error:
         return [Check("gpu", FAIL, f"torch does not import: {one_line(error)}", f"pip install '{PIN['torch']}'")]
     if not torch.cuda.is_available():

@@ -72,18 +72,12 @@ def run(verb: str, args: list[str]) -> int:
     return handlers[verb](args)
 
 
-def _api() -> Any:
-    """`diswm.api`, which brings PyTorch."""
-    with uncollected():
-        from diswm import api
-    return api
-
-
 # ---- verbs with a config of many settings
 
 
 def _collect(args: list[str]) -> int:
-    api = _api()
+    with uncollected():
+        from diswm import api
     from diswm.config import CollectRun
     from diswm.cores import usable_cores
     from diswm.settings import configure
@@ -100,7 +94,8 @@ def _collect(args: list[str]) -> int:
 
 
 def _pretrain(args: list[str]) -> int:
-    api = _api()
+    with uncollected():
+        from diswm import api
     from diswm.ablations import slug
     from diswm.config import PretrainRun
     from diswm.methods import for_pretraining
@@ -113,7 +108,8 @@ def _pretrain(args: list[str]) -> int:
 
 
 def _train(args: list[str]) -> int:
-    api = _api()
+    with uncollected():
+        from diswm import api
     from diswm.ablations import slug
     from diswm.config import TrainRun
     from diswm.methods import for_training
@@ -151,7 +147,8 @@ def _code(done: bool) -> int:
 def _evaluate(args: list[str]) -> int:
     words, args = take_all(args, "--rows")
     parsed = parse(EvaluateArgs, "evaluate", [*args, *(["--rows", *words] if words else [])])
-    api = _api()
+    with uncollected():
+        from diswm import api
 
     settings = {name: value for name, value in dataclasses.asdict(parsed).items() if name != "run"}
     path = api.evaluate(parsed.run, **settings)
@@ -170,7 +167,9 @@ def _factors(args: list[str]) -> int:
     texts, args = take_all(args, "--distract")
     parsed = parse(FactorsArgs, "factors", [*args, *(["--distract", *texts] if texts else [])])
     from diswm.envs import EnvConfig
-    from diswm.factorsets import draw_factors, usual
+
+    with uncollected():
+        from diswm.factorsets import draw_factors, usual
 
     env = EnvConfig(task=parsed.task, renderer=parsed.renderer)
     out = parsed.out or Path("factors") / _slug(env.task)
@@ -180,8 +179,9 @@ def _factors(args: list[str]) -> int:
 
 def _metrics(args: list[str]) -> int:
     parsed = parse(MetricsArgs, "metrics", args)
-    from diswm.report import write_scores
-    from diswm.scoring import score
+    with uncollected():
+        from diswm.report import write_scores
+        from diswm.scoring import score
 
     settings = {name: value for name, value in dataclasses.asdict(parsed).items() if name != "run"}
     path = score(parsed.run, **settings)
@@ -192,7 +192,8 @@ def _metrics(args: list[str]) -> int:
 
 def _traverse(args: list[str]) -> int:
     parsed = parse(TraverseArgs, "traverse", args)
-    api = _api()
+    with uncollected():
+        from diswm import api
 
     print(api.traverse(parsed.run, videos=parsed.videos, device=parsed.device))
     return 0
@@ -208,7 +209,8 @@ def _report(args: list[str]) -> int:
 
 def _export(args: list[str]) -> int:
     parsed = parse(OnnxArgs, "export", args)
-    from diswm import portable
+    with uncollected():
+        from diswm import portable
 
     print(portable.export(parsed.run, out=parsed.out or parsed.run / "onnx"))
     return 0
@@ -216,7 +218,8 @@ def _export(args: list[str]) -> int:
 
 def _push(args: list[str]) -> int:
     parsed = parse(PushArgs, "push", args)
-    from diswm import portable
+    with uncollected():
+        from diswm import portable
 
     print(portable.push(parsed.run, parsed.repo_id, private=parsed.private))
     return 0
@@ -224,7 +227,8 @@ def _push(args: list[str]) -> int:
 
 def _explore(args: list[str]) -> int:
     parsed = parse(ExploreArgs, "explore", args)
-    from diswm import explorer
+    with uncollected():
+        from diswm import explorer
 
     print(explorer.explore(parsed.run, parsed.other, out=parsed.out, videos=parsed.videos, show=parsed.show))
     return 0
@@ -245,7 +249,8 @@ def _gallery(args: list[str]) -> int:
 
 def _import_checkpoint(args: list[str]) -> int:
     parsed = parse(ImportArgs, "import-checkpoint", args)
-    api = _api()
+    with uncollected():
+        from diswm import api
 
     out = parsed.out or Path("runs") / (parsed.folder.resolve().name or "imported")
     print(api.import_checkpoint(parsed.folder, out=out, task=parsed.task))
@@ -254,7 +259,8 @@ def _import_checkpoint(args: list[str]) -> int:
 
 def _export_checkpoint(args: list[str]) -> int:
     parsed = parse(ExportArgs, "export-checkpoint", args)
-    api = _api()
+    with uncollected():
+        from diswm import api
 
     print(api.export_checkpoint(parsed.run, out=parsed.out or parsed.run / "export"))
     return 0
@@ -293,7 +299,8 @@ def _demo(args: list[str]) -> int:
 
 def _bench(args: list[str]) -> int:
     parsed = parse(BenchArgs, "bench", args)
-    from diswm.bench import bench, lines
+    with uncollected():
+        from diswm.bench import bench, lines
     from diswm.config import TrainRun
     from diswm.methods import for_training
     from diswm.presets import apply_preset

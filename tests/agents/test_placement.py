@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from devices import Apart, DeviceAlone, elsewhere
 
 from diswm.agents import Dreamer, LearnerConfig, WorldLearner
-from diswm.model import WorldModel
+from diswm.model import WorldModel, fused
 from diswm.trainers import media
 from diswm.trainers.checkpoint import pack, unpack
 from diswm.trainers.finetune import teacher_codes
@@ -54,6 +55,13 @@ def test_so_do_choices_and_ends_and_other_encoders(encoder, there, batch, small)
     model = dataclasses.replace(small["model"], continues=True, encoder=encoder)
     weights = {"image": 1.0, "reward": 2.0, "dyn": 0.8, "rep": 0.2, "continue": 1.0}
     updated(Dreamer(model, 2, learner(), small["dreamer"], weights, discrete=True, seed=0, device=there), batch())
+
+
+def test_so_do_the_loops_that_triton_would_run(there, make, batch, monkeypatch) -> None:
+    loops = mock.Mock()
+    monkeypatch.setattr(fused, "_loops", lambda x: loops)
+    updated(make(learner=learner(), device=there), batch())
+    assert {name for name, _, _ in loops.method_calls} == {"gates", "gates_gradient", "drawn", "drawn_gradient"}
 
 
 def test_so_does_acting(there, make, batch) -> None:

@@ -106,12 +106,44 @@ def test_weights_that_are_not_learned_get_no_gradient(monkeypatch: pytest.Monkey
     assert [None if total is None else total.shape for total in totals] == [(2, 2, 9), None]
 
 
-def test_loops_are_tried_out_before_they_are_trusted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def blind(loops: Loops, *names: str) -> Loops:
+    """Loops that leave these places of gradients as they find them."""
+    gradient = loops.gates_gradient
+
+    def partly(parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None, *rest: Any) -> None:
+        places = {"parts": to_parts, "state": to_state, "weights": total}
+        gradient(parts, state, grad, *(torch.empty_like(x) if name in names else x for name, x in places.items()), *rest)
+        for name in names:
+            places[name].zero_()
+
+    loops.gates_gradient = partly  # type: ignore[method-assign]
+    return loops
+
+
+def without_scale(loops: Loops) -> Loops:
+    loops._gates = lambda parts, state, scale, shift: Loops._gates(parts, state, 0 * scale + 1, 0 * shift)  # type: ignore[method-assign]
+    return loops
+
+
+def off_by(part: float, loops: Loops) -> Loops:
+    loops._drawn = lambda *given: tuple((1 + part) * x for x in Loops._drawn(*given))  # type: ignore
+    return loops
+
+
+@pytest.mark.parametrize("rows", [4, 256])
+def test_loops_are_tried_out_before_they_are_trusted(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a loop gives, and each of its gradients."""
+    monkeypatch.setattr(fused, "PROGRAMS", rows)
     fused.try_out(Loops(), "cpu")
-    wrong = Loops()
-    monkeypatch.setattr(wrong, "_drawn", lambda *given: tuple(1.01 * part for part in Loops._drawn(*given)))
-    with pytest.raises(AssertionError, match="not close"):
-        fused.try_out(wrong, "cpu")
+    with torch.inference_mode():
+        fused.try_out(Loops(), "cpu")
+    wrong = [blind(Loops(), name) for name in ("parts", "state", "weights")]
+    for loops in (*wrong, without_scale(Loops()), off_by(0.01, Loops())):
+        with pytest.raises(AssertionError, match="not close"):
+            fused.try_out(loops, "cpu")
+
+
+def test_where_triton_does_not_work_a_line_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "diswm.model.triton_loops", None)
     assert fused._working.__wrapped__(torch.device("cpu")) is None
     said = capsys.readouterr().err
@@ -124,6 +156,7 @@ import sys, torch
 from torch import nn
 from diswm.model import fused, triton_loops
 device = sys.argv[1]
+fused.PROGRAMS = 4  # so that a program has several rows, in an interpreter that takes its time
 fused.try_out(triton_loops, device)
 draw = torch.Generator().manual_seed(0)
 norm = nn.LayerNorm(3 * 37).to(device)
@@ -134,7 +167,7 @@ def by_triton(function):
     return lambda *given: function.apply(triton_loops, *given)
 
 for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
-    for rows in (1, 70, 300):  # more than fused.PROGRAMS among them
+    for rows in (1, 22):
         parts, state = (3 * torch.randn(rows, 111, generator=draw)).to(device, dtype), torch.randn(rows, 37, generator=draw).to(device)
         above, noise = torch.randn(rows, 2, 37, generator=draw).to(device)[:, 1], torch.randn(rows, 4, 37, generator=draw).to(device)[:, 2]
         leaves = [parts.requires_grad_(), state.requires_grad_(), norm.weight, norm.bias]
@@ -153,6 +186,7 @@ for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
         for one, other in zip(*found, strict=True):
             assert one.dtype == other.dtype
             torch.testing.assert_close(one, other, rtol=rtol, atol=2e-5 + 1e-6 * rows)
+assert fused._Action.apply(triton_loops, torch.zeros(1, 2, device=device), torch.full((1, 1), 9.0, device=device))[0] < 1
 parts.data[0, 50], stats.data[0, 3] = float("nan"), float("nan")
 assert fused._Gates.apply(triton_loops, *leaves).isnan().any(1).nonzero().tolist() == [[0]]
 for function in (fused._Gaussian, fused._Action):

@@ -1,18 +1,21 @@
 """What stands between the products of one step of a scan, in one launch on a GPU (Triton, which comes with PyTorch for CUDA).
 
-A step is so little work for a GPU that its launches bind it. Each function is PyTorch's own operations on a CPU, where Triton does not
-work, and while PyTorch's compiler records a graph. (`kernels` has the like for a CPU, where memory binds.)
+A step is so little work for a GPU that its launches bind it. PyTorch's own operations take their place on a CPU, on a card where Triton
+does not work, and while PyTorch's compiler records a graph. (`kernels` has the like for a CPU, where memory binds.)
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from diswm.model.dists import clip_straight_through, squash_std
 
@@ -20,7 +23,7 @@ PROGRAMS = 256  # that share the rows of a gradient, at most: each adds up what 
 
 
 def gaussian(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """stats (..., 2 Z), standard normal noise (..., Z) -> mean, std and mean + std x noise, float32; `mean_std` says what the first are."""
+    """stats (..., 2 Z) and as many rows of standard normal noise (..., Z) -> mean, std (`mean_std`) and mean + std x noise, float32."""
     if stats.dim() == 2 and (loops := _loops(stats)):
         mean, std, drawn = _Gaussian.apply(loops, stats.contiguous(), _rows(noise))
         return mean, std, drawn
@@ -40,7 +43,7 @@ def bounded_mean_std(stats: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """stats (..., 2 A), noise (..., A) -> tanh(mean) + std x noise, clipped to [-1, 1] straight through, and std."""
+    """stats (..., 2 A) and as many rows of noise (..., A) -> tanh(mean) + std x noise, clipped to [-1, 1] straight through, and std."""
     if stats.dim() == 2 and (loops := _loops(stats)):
         drawn, std = _Action.apply(loops, stats.contiguous(), _rows(noise))
         return drawn, std
@@ -48,7 +51,7 @@ def action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
-    """`kernels.gru_gates`."""
+    """What `kernels.gru_gates` gives, where that does not do it itself."""
     if isinstance(norm, nn.LayerNorm) and (loops := _loops(parts)):
         new: Tensor = _Gates.apply(loops, parts.contiguous(), state.float().contiguous(), norm.weight, norm.bias)
         return new
@@ -65,7 +68,7 @@ def _action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     return clip_straight_through(mean + std * noise), std
 
 
-def _gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
+def _gates(parts: Tensor, state: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
     reset, candidate, update = norm(parts.float()).chunk(3, -1)
     candidate = torch.tanh(torch.sigmoid(reset) * candidate)
     return torch.lerp(state, candidate, torch.sigmoid(update - 1))
@@ -154,32 +157,44 @@ def _working(device: torch.device) -> Any:
 
 
 def try_out(loops: Any, device: torch.device | str) -> None:
-    """A small call of each function, forward and backward. AssertionError where the loops give something else than PyTorch."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        norm = nn.LayerNorm(9).to(device)
+    """Each function once in float32 and once in bfloat16, at the size of the paper. AssertionError where the loops give other numbers than
+    PyTorch, or other gradients of anything."""
+    draw = torch.Generator().manual_seed(0)
+    rows, size = PROGRAMS + 44, 200  # so that some programs take a second row
 
-    def results(function: Callable[..., Any], *shapes: tuple[int, int]) -> list[Tensor]:
-        """What the function gives for numbers of these shapes, and their gradients."""
-        generator.manual_seed(0)
-        given = [torch.randn(shape, generator=generator).to(device).requires_grad_(number < 1) for number, shape in enumerate(shapes)]
-        found = function(*given)
-        found = found if isinstance(found, tuple) else (found,)
-        loss = sum((each * torch.arange(each.numel(), device=device).view_as(each)).sum() for each in found)
-        return [*found, *torch.autograd.grad(loss, given[:1])]
+    def numbers(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=draw).to(device)
 
-    def by_loops(parts: Tensor, state: Tensor) -> Any:
-        return _Gates.apply(loops, parts, state, norm.weight, norm.bias)
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(torch.device(device).type, enabled=False):
+        norm = nn.LayerNorm(3 * size).to(device)
+        with torch.no_grad():
+            for part in norm.parameters():
+                part.add_(numbers(3 * size) / 3)
+        parts, state, stats, noise = numbers(rows, 3 * size), numbers(rows, size), numbers(rows, 2 * size), numbers(rows, 2, size)[:, 1]
+        parts[0] /= 1000  # as small as the layer norm's epsilon
+        noise[0] *= 5  # actions that are clipped
+        above = [numbers(rows, size) for _ in range(3)]
 
-    def by_pytorch(parts: Tensor, state: Tensor) -> Tensor:
-        return _gates(parts, state, norm)
+        def results(function: Callable[..., Any], given: Sequence[Tensor], *fixed: Any) -> list[Tensor]:
+            found = function(*given, *fixed)
+            found = found if isinstance(found, tuple) else (found,)
+            return [*found, *torch.autograd.grad(found, given, above[: len(found)])]
 
-    pairs: tuple[tuple[Callable[..., Any], Callable[..., Any], int], ...] = (
-        (functools.partial(_Gaussian.apply, loops), _gaussian, 6),
-        (functools.partial(_Action.apply, loops), _action, 6),
-        (by_loops, by_pytorch, 9),
-    )
-    with torch.enable_grad(), torch.autocast(torch.device(device).type, enabled=False):
-        for one, other, width in pairs:
-            for found, expected in zip(results(one, (2, width), (2, 3)), results(other, (2, width), (2, 3)), strict=True):
-                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
+            of_gates = [part.detach().requires_grad_() for part in (parts.to(dtype), state, norm.weight, norm.bias)]
+            of_stats = [stats.to(dtype).requires_grad_()]
+            of_action = [stats.clone().requires_grad_()]
+            pairs = (
+                (
+                    results(partial(_Gates.apply, loops), of_gates),
+                    results(_gates_of, of_gates),
+                ),
+                (results(partial(_Gaussian.apply, loops), of_stats, noise), results(_gaussian, of_stats, noise)),
+                (results(partial(_Action.apply, loops), of_action, noise), results(_action, of_action, noise)),
+            )
+            for found, expected in itertools.chain.from_iterable(zip(*pair, strict=True) for pair in pairs):
+                torch.testing.assert_close(found, expected, rtol=rtol, atol=1e-3)
+
+
+def _gates_of(parts: Tensor, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return _gates(parts, state, lambda x: F.layer_norm(x, x.shape[1:], scale, shift))

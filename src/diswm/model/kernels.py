@@ -1,7 +1,8 @@
 """What stands between the products of an update, in one pass over memory on a CPU (numba, an extra).
 
-Each function is PyTorch's own operations where there is no numba, and for small tensors and other devices. By itself each operation
-walks memory anew, and PyTorch's ELU takes four times as long as its instructions need: together a third of an update.
+Each function is PyTorch's own operations where there is no numba, and for small tensors and other devices (but for `gru_gates`, which a
+GPU does by `fused`). By itself each operation walks memory anew, and PyTorch's ELU takes four times as long as its instructions need:
+together a third of an update.
 """
 
 from __future__ import annotations
