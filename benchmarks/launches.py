@@ -42,28 +42,15 @@ class Counter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Loops:
-    """In the place of Triton's: each counts as one operation and computes nothing."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        def loop(*args: Any) -> None:
-            self.count += 1
-
-        return loop
-
-
-def counted(work: Callable[[], Any]) -> tuple[int, Any]:
+def counted(work: Callable[[], Any], triton: bool = True) -> tuple[int, Any]:
     """Operations of some work, and what it gives."""
-    loops = Loops()
-    with Counter() as counter, mock.patch.object(fused, "_loops", return_value=loops):
+    loops = mock.Mock()  # Triton's: they compute nothing
+    with Counter() as counter, mock.patch.object(fused, "_loops", return_value=loops if triton else None):
         found = work()
-    return counter.count + loops.count, found
+    return counter.count + len(loops.method_calls), found
 
 
-def update(method: str, length: int, horizon: int) -> tuple[int, int]:
+def update(method: str, triton: bool, length: int, horizon: int) -> tuple[int, int]:
     """Operations of the world model's part of an update, and of the behaviour's."""
     config = apply_preset(for_training(TrainRun(), method), "paper", "train")
     config = merge(config, {**SMALL, "train.length": length, "dreamer.horizon": horizon})
@@ -71,20 +58,21 @@ def update(method: str, length: int, horizon: int) -> tuple[int, int]:
     data = agent.stage(random_batch(config, np.random.default_rng(0)))
     data |= {name: torch.tensor(value) for name, value in agent.scheduled(0, 0).items()}
     agent.compute(data)  # the first makes the optimisers' state
-    world, (obs, _) = counted(lambda: agent.update_world(data))
-    return world, counted(lambda: agent.update_behaviour(obs.post))[0]
+    world, (obs, _) = counted(lambda: agent.update_world(data), triton)
+    return world, counted(lambda: agent.update_behaviour(obs.post), triton)[0]
 
 
 def rows(method: str) -> list[list[str]]:
     """The table, at 50 filtered steps and 15 imagined states; what one more of each adds tells of the steps."""
-    with mock.patch.object(kernels, "loops", None), mock.patch.object(products, "ONEDNN", False):
-        (world, behaviour), (longer, farther) = update(method, 50, 15), update(method, 51, 16)
-    return [
-        ["operations", "of an update", "of each step"],
-        ["world model, 50 filtered steps", f"{world:,}", f"{longer - world}"],
-        ["behaviour, 14 imagined steps", f"{behaviour:,}", f"{farther - behaviour}"],
-        ["together", f"{world + behaviour:,}", ""],
-    ]
+    titles, world, behaviour, together = ["operations"], ["world model, 50 filtered steps"], ["behaviour, 14 imagined steps"], ["together"]
+    for triton in (True, False):
+        with mock.patch.object(kernels, "loops", None), mock.patch.object(products, "ONEDNN", False):
+            (filtering, imagining), (longer, farther) = update(method, triton, 50, 15), update(method, triton, 51, 16)
+        titles += [f"of an update{'' if triton else ' without Triton'}", "of each step"]
+        world += [f"{filtering:,}", f"{longer - filtering}"]
+        behaviour += [f"{imagining:,}", f"{farther - imagining}"]
+        together += [f"{filtering + imagining:,}", ""]
+    return [titles, world, behaviour, together]
 
 
 def main() -> None:

@@ -153,6 +153,7 @@ def test_where_triton_does_not_work_a_line_says_why(monkeypatch: pytest.MonkeyPa
 
 _TRY_OUT = """
 import sys, torch
+from functools import partial
 from torch import nn
 from diswm.model import fused, triton_loops
 device = sys.argv[1]
@@ -163,8 +164,7 @@ norm = nn.LayerNorm(3 * 37).to(device)
 with torch.no_grad():
     norm.weight.add_(torch.randn(111, generator=draw).to(device) / 3)
     norm.bias.add_(torch.randn(111, generator=draw).to(device) / 3)
-def by_triton(function):
-    return lambda *given: function.apply(triton_loops, *given)
+gates_by, gaussian_by, action_by = (partial(by, triton_loops) for by in (fused._Gates.apply, fused._gaussian_by, fused._action_by))
 
 for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
     for rows in (1, 22):
@@ -175,7 +175,7 @@ for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
         found = []
         for gates, gaussian, action in (
             (lambda parts, state, *affine: fused._gates(parts, state, norm), fused._gaussian, fused._action),
-            map(by_triton, (fused._Gates, fused._Gaussian, fused._Action)),
+            (gates_by, gaussian_by, action_by),
         ):
             new = gates(*leaves)
             found.append([new, *torch.autograd.grad(new, leaves, above)])
@@ -186,11 +186,11 @@ for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
         for one, other in zip(*found, strict=True):
             assert one.dtype == other.dtype
             torch.testing.assert_close(one, other, rtol=rtol, atol=2e-5 + 1e-6 * rows)
-assert fused._Action.apply(triton_loops, torch.zeros(1, 2, device=device), torch.full((1, 1), 9.0, device=device))[0] < 1
+assert action_by(torch.zeros(1, 2, device=device), torch.full((1, 1), 9.0, device=device))[0] < 1
 parts.data[0, 50], stats.data[0, 3] = float("nan"), float("nan")
-assert fused._Gates.apply(triton_loops, *leaves).isnan().any(1).nonzero().tolist() == [[0]]
-for function in (fused._Gaussian, fused._Action):
-    assert [part.isnan().sum().item() for part in function.apply(triton_loops, stats, noise)] in ([1, 0, 1], [1, 0])
+assert gates_by(*leaves).isnan().any(1).nonzero().tolist() == [[0]]
+for function in (gaussian_by, action_by):
+    assert [part.isnan().sum().item() for part in function(stats, noise)] in ([1, 0, 1], [1, 0])
 print("the same")
 """
 

@@ -25,8 +25,7 @@ PROGRAMS = 256  # that share the rows of a gradient, at most: each adds up what 
 def gaussian(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """stats (..., 2 Z) and as many rows of standard normal noise (..., Z) -> mean, std (`mean_std`) and mean + std x noise, float32."""
     if stats.dim() == 2 and (loops := _loops(stats)):
-        mean, std, drawn = _Gaussian.apply(loops, stats.contiguous(), _rows(noise))
-        return mean, std, drawn
+        return _gaussian_by(loops, stats, noise)
     return _gaussian(stats, noise)
 
 
@@ -45,8 +44,7 @@ def bounded_mean_std(stats: Tensor) -> tuple[Tensor, Tensor]:
 def action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """stats (..., 2 A) and as many rows of noise (..., A) -> tanh(mean) + std x noise, clipped to [-1, 1] straight through, and std."""
     if stats.dim() == 2 and (loops := _loops(stats)):
-        drawn, std = _Action.apply(loops, stats.contiguous(), _rows(noise))
-        return drawn, std
+        return _action_by(loops, stats, noise)
     return _action(stats, noise)
 
 
@@ -56,6 +54,16 @@ def gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
         new: Tensor = _Gates.apply(loops, parts.contiguous(), state.float().contiguous(), norm.weight, norm.bias)
         return new
     return _gates(parts, state, norm)
+
+
+def _gaussian_by(loops: Any, stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    mean, std, drawn = _Drawn.apply(loops, stats.contiguous(), _rows(noise), False)
+    return mean, std, drawn
+
+
+def _action_by(loops: Any, stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    _, std, drawn = _Drawn.apply(loops, stats.contiguous(), _rows(noise), True)
+    return drawn, std
 
 
 def _gaussian(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,41 +82,25 @@ def _gates(parts: Tensor, state: Tensor, norm: Callable[[Tensor], Tensor]) -> Te
     return torch.lerp(state, candidate, torch.sigmoid(update - 1))
 
 
-class _Gaussian(torch.autograd.Function):
+class _Drawn(torch.autograd.Function):
+    """Mean (of an action none), std and sample."""
+
     @staticmethod
-    def forward(ctx: Any, loops: Any, stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.loops = loops
+    def forward(ctx: Any, loops: Any, stats: Tensor, noise: Tensor, action: bool) -> tuple[Tensor | None, Tensor, Tensor]:
+        ctx.loops, ctx.action = loops, action
         ctx.save_for_backward(stats, noise)
         ctx.set_materialize_grads(False)
-        mean, std, drawn = (torch.empty(noise.shape, device=stats.device) for _ in range(3))
+        std, drawn = (torch.empty(noise.shape, device=stats.device) for _ in range(2))
+        mean = None if action else torch.empty_like(std)
         loops.drawn(stats, noise, mean, std, drawn)
         return mean, std, drawn
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[None, Tensor, None]:
-        return None, _to_stats(ctx, *grads, action=False), None
-
-
-class _Action(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, loops: Any, stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.loops = loops
-        ctx.save_for_backward(stats, noise)
-        ctx.set_materialize_grads(False)
-        drawn, std = (torch.empty(noise.shape, device=stats.device) for _ in range(2))
-        loops.drawn(stats, noise, None, std, drawn)
-        return drawn, std
-
-    @staticmethod
-    def backward(ctx: Any, from_drawn: Tensor | None, from_std: Tensor | None) -> tuple[None, Tensor, None]:
-        return None, _to_stats(ctx, None, from_std, from_drawn, action=True), None
-
-
-def _to_stats(ctx: Any, *grads: Tensor | None, action: bool) -> Tensor:
-    stats, noise = ctx.saved_tensors
-    to_stats = torch.empty_like(stats)
-    ctx.loops.drawn_gradient(stats, noise, *(None if grad is None else _rows(grad) for grad in grads), to_stats, action)
-    return to_stats
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[None, Tensor, None, None]:
+        stats, noise = ctx.saved_tensors
+        to_stats = torch.empty_like(stats)
+        ctx.loops.drawn_gradient(stats, noise, *(None if grad is None else _rows(grad) for grad in grads), to_stats, ctx.action)
+        return None, to_stats, None, None
 
 
 class _Gates(torch.autograd.Function):
@@ -189,8 +181,8 @@ def try_out(loops: Any, device: torch.device | str) -> None:
                     results(partial(_Gates.apply, loops), of_gates),
                     results(_gates_of, of_gates),
                 ),
-                (results(partial(_Gaussian.apply, loops), of_stats, noise), results(_gaussian, of_stats, noise)),
-                (results(partial(_Action.apply, loops), of_action, noise), results(_action, of_action, noise)),
+                (results(partial(_gaussian_by, loops), of_stats, noise), results(_gaussian, of_stats, noise)),
+                (results(partial(_action_by, loops), of_action, noise), results(_action, of_action, noise)),
             )
             for found, expected in itertools.chain.from_iterable(zip(*pair, strict=True) for pair in pairs):
                 torch.testing.assert_close(found, expected, rtol=rtol, atol=1e-3)

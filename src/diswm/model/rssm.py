@@ -56,7 +56,10 @@ class RSSM(nn.Module):
 
     def prior(self, deter: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and std (..., Z) of p(stoch | deter)."""
-        return mean_std(self.prior_stats(elu(self.prior_hidden(deter))))
+        return mean_std(self._of_prior(deter))
+
+    def _of_prior(self, deter: Tensor) -> Tensor:
+        return self.prior_stats(elu(self.prior_hidden(deter)))
 
     def observe(self, embed: Tensor, action: Tensor, state: Latent, noise: Tensor) -> tuple[Latent, Latent]:
         """Filter a clip.
@@ -83,7 +86,7 @@ class RSSM(nn.Module):
     def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
         """One step of the prior: state (N, ...), action (N, A), noise (N, Z) -> next state."""
         deter = self.cell(elu(self.inp(torch.cat([state.stoch, action], -1))), state.deter)
-        return Latent(*gaussian(self.prior_stats(elu(self.prior_hidden(deter))), noise), deter)
+        return Latent(*gaussian(self._of_prior(deter), noise), deter)
 
     def imagine(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
         """Open loop under given actions (B, T, A): the T states after ``state`` (B, ...)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import torch
 import triton
@@ -119,23 +120,19 @@ def _gates_gradient(
 
 
 @triton.jit
-def _drawn(
-    stats,
-    noise,
-    stride,
-    mean,
-    std,
-    drawn,
-    count,
-    size: tl.constexpr,
-    block: tl.constexpr,
-    action: tl.constexpr,
-):
+def _halves(stats, count, size: tl.constexpr, block: tl.constexpr):
+    """The numbers of a program, each of a row and a column of its own: their places, and what stats has of them."""
     k = tl.program_id(0) * block + tl.arange(0, block)
     here = k < count
     n, i = k // size, k % size
     centre = tl.load(stats + n * 2 * size + i, mask=here, other=0.0).to(tl.float32)
     raw = tl.load(stats + n * 2 * size + size + i, mask=here, other=0.0).to(tl.float32)
+    return k, n, i, here, centre, raw
+
+
+@triton.jit
+def _drawn(stats, noise, stride, mean, std, drawn, count, size: tl.constexpr, block: tl.constexpr, action: tl.constexpr):
+    k, n, i, here, centre, raw = _halves(stats, count, size, block)
     spread = 2.0 * _sigmoid(raw / 2.0) + 0.1
     if action:
         centre = _tanh(centre)
@@ -165,9 +162,7 @@ def _drawn_gradient(
     block: tl.constexpr,
     action: tl.constexpr,
 ):
-    k = tl.program_id(0) * block + tl.arange(0, block)
-    here = k < count
-    n, i = k // size, k % size
+    _, n, i, here, centre, raw = _halves(stats, count, size, block)
     to_centre, to_spread = tl.zeros([block], tl.float32), tl.zeros([block], tl.float32)
     if from_mean is not None:
         to_centre += tl.load(from_mean + n * mean_stride + i, mask=here, other=0.0)
@@ -177,11 +172,11 @@ def _drawn_gradient(
         slope = tl.load(from_drawn + n * drawn_stride + i, mask=here, other=0.0)
         to_centre += slope
         to_spread += slope * tl.load(noise + n * stride + i, mask=here, other=0.0)
-    row = n * 2 * size + i
     if action:
-        centre = _tanh(tl.load(stats + row, mask=here, other=0.0).to(tl.float32))
+        centre = _tanh(centre)
         to_centre *= 1.0 - centre * centre
-    share = _sigmoid(tl.load(stats + row + size, mask=here, other=0.0).to(tl.float32) / 2.0)
+    share = _sigmoid(raw / 2.0)
+    row = n * 2 * size + i
     tl.store(to_stats + row, to_centre, mask=here)
     tl.store(to_stats + row + size, to_spread * share * (1.0 - share), mask=here)
 
@@ -189,8 +184,7 @@ def _drawn_gradient(
 def gates(parts: Tensor, state: Tensor, new: Tensor, scale: Tensor, shift: Tensor) -> None:
     """new (N, D) = the state after the gates of `layers.NormGRUCell`, of which ``parts`` (N, 3 D) are the products."""
     size = state.shape[1]
-    with torch.cuda.device_of(parts):  # Triton launches on the current device, wherever the tensors lie
-        _gates[(len(parts),)](parts, state, new, scale, shift, size, triton.next_power_of_2(size))
+    _launch(_gates, len(parts), parts, state, new, scale, shift, size, triton.next_power_of_2(size))
 
 
 def gates_gradient(
@@ -199,15 +193,14 @@ def gates_gradient(
     """Gradients of `gates`; those of scale and shift, where they are wanted, in parts to be added up, one for each program: (P, 2, 3 D)."""
     size, programs = state.shape[1], len(parts) if total is None else len(total)
     arrays = (parts, state, grad, to_parts, to_state, total, scale, shift)
-    with torch.cuda.device_of(parts):
-        _gates_gradient[(programs,)](*arrays, len(parts), size, triton.next_power_of_2(size), total is not None)
+    _launch(_gates_gradient, programs, *arrays, len(parts), size, triton.next_power_of_2(size), total is not None)
 
 
 def drawn(stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
     """From ``stats`` (N, 2 Z) and noise (N, Z) what `fused.gaussian` gives; without a ``mean`` what `fused.action` does."""
     count, size = std.numel(), std.shape[1]
-    with torch.cuda.device_of(stats):
-        _drawn[_grid(count)](stats, noise, noise.stride(0), mean, std, result, count, size, NUMBERS, mean is None)
+    arrays = (stats, noise, noise.stride(0), mean, std, result)
+    _launch(_drawn, triton.cdiv(count, NUMBERS), *arrays, count, size, NUMBERS, mean is None)
 
 
 def drawn_gradient(
@@ -216,9 +209,10 @@ def drawn_gradient(
     """Gradients of `drawn` from those of mean, std and result, rows of which may lie apart; some have none."""
     count, size = stats.numel() // 2, stats.shape[1] // 2
     rows = itertools.chain(*((x, x if x is None else x.stride(0)) for x in (noise, mean, std, drawn)))
-    with torch.cuda.device_of(stats):
-        _drawn_gradient[_grid(count)](stats, *rows, to_stats, count, size, NUMBERS, action)
+    _launch(_drawn_gradient, triton.cdiv(count, NUMBERS), stats, *rows, to_stats, count, size, NUMBERS, action)
 
 
-def _grid(count: int) -> tuple[int]:
-    return (triton.cdiv(count, NUMBERS),)
+def _launch(loop: Any, programs: int, first: Tensor, *rest: Any) -> None:
+    """On the device of the first argument: Triton by itself takes the current one."""
+    with torch.cuda.device_of(first):
+        loop[(programs,)](first, *rest)
