@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -226,6 +227,30 @@ def test_a_terrain_leaves_other_pictures_alone() -> None:
     for env in (second, first):
         assert np.array_equal(env.reset(seed=1)[0], image)
         env.close()
+
+
+@pytest.mark.usefixtures("gl")
+def test_dm_control_beside_it_goes_on_drawing(published: np.ndarray) -> None:
+    """In its own context, which it takes to be current since its first picture: making, drawing and closing leave that so."""
+    hand = by_hand("walker", "walk", seed=4)
+    hand.physics.render(64, 64, camera_id=0)
+    env = envs.make(EnvConfig(task="cartpole_balance", renderer="gl"), 0)
+    assert np.array_equal(hand.physics.render(64, 64, camera_id=0), published)
+    env.reset(seed=1)
+    assert np.array_equal(hand.physics.render(64, 64, camera_id=0), published)
+    env.close()
+    assert np.array_equal(hand.physics.render(64, 64, camera_id=0), published)
+    hand.physics.free()
+
+
+@pytest.mark.usefixtures("gl")
+def test_an_environment_may_move_to_another_thread() -> None:
+    env = envs.make(EnvConfig(task="walker_walk", renderer="gl"), 0)
+    image, _ = env.reset(seed=1)
+    with ThreadPoolExecutor(1) as pool:
+        assert np.array_equal(pool.submit(lambda: env.reset(seed=1)[0]).result(), image)
+    assert np.array_equal(env.reset(seed=1)[0], image)
+    env.close()
 
 
 @pytest.mark.usefixtures("warp")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 MEND_GL = "apt-get install --no-install-recommends libegl1 libgl1"
@@ -37,6 +39,25 @@ def context_class(backend: str) -> Any:
     else:
         from mujoco.glfw import GLContext
     return GLContext
+
+
+@contextlib.contextmanager
+def context_kept(backend: str) -> Iterator[None]:
+    """At its end the thread's context is the one of its beginning, or none: other libraries, dm_control for one, take it that the one they
+    made current last still is, and would draw in ours."""
+    if backend != "egl":
+        yield
+        return
+    from OpenGL import EGL
+
+    before = EGL.eglGetCurrentDisplay(), *map(EGL.eglGetCurrentSurface, (EGL.EGL_DRAW, EGL.EGL_READ)), EGL.eglGetCurrentContext()
+    try:
+        yield
+    finally:
+        if before[-1]:
+            EGL.eglMakeCurrent(*before)
+        elif EGL.eglGetCurrentContext():
+            EGL.eglMakeCurrent(EGL.eglGetCurrentDisplay(), *before[1:])
 
 
 def _library(*names: str) -> Any:

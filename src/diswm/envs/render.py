@@ -20,7 +20,7 @@ import numpy as np
 
 from diswm.contract import Array, DiswmError
 from diswm.envs.detail import Detail
-from diswm.envs.opengl import MEND_GL, context_class, gl_backend
+from diswm.envs.opengl import MEND_GL, context_class, context_kept, gl_backend
 from diswm.envs.scene import PLAIN, Look
 from diswm.envs.view import FLOOR, Surface, floor_material, floor_texture, headlight_direction, sky_texture
 
@@ -77,23 +77,24 @@ class GLRenderer:
         backend = gl_backend()
         if backend is None:
             raise DiswmError(f"No OpenGL here (neither EGL nor OSMesa). {MEND_GL}   or, without GL: {MEND_WARP}")
-        self.name = f"gl-{backend}"
+        self.name, self._backend = f"gl-{backend}", backend
         self._gl: Any = None
         self._model, self._data, self._size, self._surface = model, data, size, surface
         try:
-            self._gl = context_class(backend)(size, size)
-            self._gl.make_current()
-            with _settings(model, shadow_size, size):
+            context = context_class(backend)
+            with context_kept(backend), _settings(model, shadow_size, size):
+                self._gl = context(size, size)
+                self._gl.make_current()
                 self._mjr: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-            if backend != "glfw":
-                _drop_stencil(self._mjr)
-            self._detail = Detail(model, self._mjr, size)
+                mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
+                if backend != "glfw":
+                    _drop_stencil(self._mjr)
+                self._detail = Detail(model, self._mjr, size)
         except Exception as error:  # PyOpenGL raises AttributeError, ImportError, GLError... for a broken installation
             mend = "apt-get install libosmesa6" if backend == "osmesa" else MEND_GL
             raise DiswmError(f"OpenGL through {backend} fails ({error}). {mend}   or, without GL: {MEND_WARP}") from error
         # EGL registered its own end when the context was made; exit handlers run last in first out, so this comes before it.
         atexit.register(_close_at_exit, weakref.ref(self))
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._mjr)
         self._scene = mujoco.MjvScene(model, maxgeom=2000)
         self._option = mujoco.MjvOption()
         self._option.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False  # as dm_control does
@@ -110,7 +111,11 @@ class GLRenderer:
             raise DiswmError("The renderer is closed.")
         everything = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
-        self._gl.make_current()
+        with context_kept(self._backend):
+            self._gl.make_current()
+            return self._draw(look)
+
+    def _draw(self, look: Look) -> Array:
         self._detail.show(self._scene, self._data, self._view.fixedcamid)
         self._print(look)
         if look.light is not None:
@@ -184,9 +189,10 @@ class GLRenderer:
 
     def close(self) -> None:
         if self._gl is not None:
-            self._gl.make_current()
-            self._mjr.free()
-            self._gl.free()
+            with context_kept(self._backend):
+                self._gl.make_current()
+                self._mjr.free()
+                self._gl.free()
             self._gl = self._mjr = None
 
     def __del__(self) -> None:
