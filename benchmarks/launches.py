@@ -45,7 +45,9 @@ class Counter(TorchDispatchMode):
 def counted(work: Callable[[], Any], triton: bool = True) -> tuple[int, Any]:
     """Operations of some work, and what it gives."""
     loops = mock.Mock()  # Triton's: they compute nothing
-    with Counter() as counter, mock.patch.object(fused, "_loops", return_value=loops if triton else None):
+    loops.totals = fused.PLAIN.totals
+    as_on_gpu = mock.patch.object(products, "launches_bind", return_value=True)
+    with Counter() as counter, as_on_gpu, mock.patch.object(fused, "_loops", return_value=loops if triton else None):
         found = work()
     return counter.count + len(loops.method_calls), found
 

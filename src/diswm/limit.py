@@ -45,7 +45,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if name in ("mm", "addmm"):
+        if name in ("mm", "addmm", "addmm_"):
             left, right = args[-2:]
             self.calls[Call("mm", (tuple(left.shape), tuple(right.shape)), left.dtype)] += 1
         elif name == "_linear_pointwise":  # by oneDNN: its weight lies the other way round

@@ -59,6 +59,7 @@ def test_so_do_choices_and_ends_and_other_encoders(encoder, there, batch, small)
 
 def test_so_do_the_loops_that_triton_would_run(there, make, batch, monkeypatch) -> None:
     loops = mock.Mock()
+    loops.totals = fused.PLAIN.totals
     monkeypatch.setattr(fused, "_loops", lambda x: loops)
     updated(make(learner=learner(), device=there), batch())
     assert {name for name, _, _ in loops.method_calls} == {"gates", "gates_gradient", "drawn", "drawn_gradient"}

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from diswm.model import fused
 from diswm.model.rssm import RSSM
@@ -20,55 +19,27 @@ needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, re
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-class Loops:
-    """`triton_loops` in PyTorch's operations, gradients by its autograd. ``names`` are the calls."""
+class Loops(fused.Plain):
+    """Stands for Triton's. ``names`` are the calls."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def gates(self, parts: Tensor, state: Tensor, new: Tensor, scale: Tensor, shift: Tensor) -> None:
+    def gates(self, *given: Any) -> None:
         self.names.append("gates")
-        new.copy_(self._gates(parts, state, scale, shift))
+        super().gates(*given)
 
-    def gates_gradient(self, parts: Tensor, state: Tensor, grad: Tensor, *rest: Any) -> None:
+    def gates_gradient(self, *given: Any, **options: Any) -> None:
         self.names.append("gates_gradient")
-        to_parts, to_state, total, scale, shift = rest
-        given = [x.detach().requires_grad_() for x in (parts, state, scale, shift)]
-        with torch.enable_grad():
-            found = torch.autograd.grad(self._gates(*given), given, grad)
-        to_parts.copy_(found[0])
-        to_state.copy_(found[1])
-        if total is not None:
-            total.zero_()[0].copy_(torch.stack(found[2:]))
+        super().gates_gradient(*given, **options)
 
-    def drawn(self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
+    def drawn(self, *given: Any) -> None:
         self.names.append("drawn")
-        for place, value in zip((mean, std, result), self._drawn(stats, noise, mean is None), strict=True):
-            if place is not None:
-                place.copy_(value)
+        super().drawn(*given)
 
-    def drawn_gradient(self, stats: Tensor, noise: Tensor, *rest: Any) -> None:
+    def drawn_gradient(self, *given: Any, **options: Any) -> None:
         self.names.append("drawn_gradient")
-        *grads, to_stats, action = rest
-        given = stats.detach().requires_grad_()
-        with torch.enable_grad():
-            pairs = [(x, grad) for x, grad in zip(self._drawn(given, noise, action), grads, strict=True) if grad is not None]
-        to_stats.copy_(torch.autograd.grad([x for x, _ in pairs], [given], [grad for _, grad in pairs])[0])
-
-    @staticmethod
-    def _gates(parts: Tensor, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        reset, inner, update = F.layer_norm(parts.float(), parts.shape[1:], scale, shift).chunk(3, 1)
-        share = torch.sigmoid(update - 1)
-        return share * torch.tanh(torch.sigmoid(reset) * inner) + (1 - share) * state
-
-    @staticmethod
-    def _drawn(stats: Tensor, noise: Tensor, action: bool) -> tuple[Tensor, Tensor, Tensor]:
-        mean, raw = stats.float().chunk(2, 1)
-        std = 2 * torch.sigmoid(raw / 2) + 0.1
-        if not action:
-            return mean, std, mean + std * noise
-        value = mean.tanh() + std * noise
-        return mean, std, value + (value.clamp(1e-6 - 1, 1 - 1e-6) - value).detach()
+        super().drawn_gradient(*given, **options)
 
 
 def filtered(world: RSSM) -> list[Tensor]:
@@ -94,51 +65,45 @@ def test_a_scan_is_the_same_by_loops(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_weights_that_are_not_learned_get_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_not_learned_get_no_gradient() -> None:
     totals = []
     loops = Loops()
     loops.gates_gradient = lambda *given: totals.append(given[5])  # type: ignore[method-assign]
-    monkeypatch.setattr(fused, "_loops", lambda x: loops)
-    norm = nn.LayerNorm(9)
     for learned in (True, False):
-        norm.requires_grad_(learned)
-        fused.gates(torch.randn(2, 9, requires_grad=True), torch.randn(2, 3), norm).sum().backward()
-    assert [None if total is None else total.shape for total in totals] == [(2, 2, 9), None]
+        scale, shift = torch.ones(9, requires_grad=learned), torch.zeros(9, requires_grad=learned)
+        fused.gates_by(loops, torch.randn(2, 9, requires_grad=True), torch.randn(2, 3), scale, shift).sum().backward()
+    assert [None if total is None else total.shape for total in totals] == [(1, 2, 9), None]
 
 
-def blind(loops: Loops, *names: str) -> Loops:
-    """Loops that leave these places of gradients as they find them."""
+def off_by(name: str, place: int, part: float = 1e-2) -> Loops:
+    """Loops of which one writes other numbers to one place."""
+    loops = Loops()
+    right = getattr(loops, name)
+
+    def wrong(*given: Any, **options: Any) -> None:
+        right(*given, **options)
+        if given[place] is not None:
+            given[place].mul_(1 + part)
+
+    setattr(loops, name, wrong)
+    return loops
+
+
+def forgetful() -> Loops:
+    """Loops that write over what they should add to."""
+    loops = Loops()
     gradient = loops.gates_gradient
-
-    def partly(parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None, *rest: Any) -> None:
-        places = {"parts": to_parts, "state": to_state, "weights": total}
-        gradient(parts, state, grad, *(torch.empty_like(x) if name in names else x for name, x in places.items()), *rest)
-        for name in names:
-            places[name].zero_()
-
-    loops.gates_gradient = partly  # type: ignore[method-assign]
+    loops.gates_gradient = lambda *given: gradient(*given[:-1], False)  # type: ignore[method-assign]
     return loops
 
 
-def without_scale(loops: Loops) -> Loops:
-    loops._gates = lambda parts, state, scale, shift: Loops._gates(parts, state, 0 * scale + 1, 0 * shift)  # type: ignore[method-assign]
-    return loops
-
-
-def off_by(part: float, loops: Loops) -> Loops:
-    loops._drawn = lambda *given: tuple((1 + part) * x for x in Loops._drawn(*given))  # type: ignore
-    return loops
-
-
-@pytest.mark.parametrize("rows", [4, 256])
-def test_loops_are_tried_out_before_they_are_trusted(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a loop gives, and each of its gradients."""
-    monkeypatch.setattr(fused, "PROGRAMS", rows)
+def test_loops_are_tried_out_before_they_are_trusted() -> None:
+    """All that they write."""
     fused.try_out(Loops(), "cpu")
     with torch.inference_mode():
         fused.try_out(Loops(), "cpu")
-    wrong = [blind(Loops(), name) for name in ("parts", "state", "weights")]
-    for loops in (*wrong, without_scale(Loops()), off_by(0.01, Loops())):
+    places = {"gates": [2], "gates_gradient": [3, 4, 5], "drawn": [2, 3, 4], "drawn_gradient": [5]}
+    for loops in (forgetful(), *(off_by(name, place) for name, there in places.items() for place in there)):
         with pytest.raises(AssertionError, match="not close"):
             fused.try_out(loops, "cpu")
 
@@ -157,7 +122,7 @@ from functools import partial
 from torch import nn
 from diswm.model import fused, triton_loops
 device = sys.argv[1]
-fused.PROGRAMS = 4  # so that a program has several rows, in an interpreter that takes its time
+triton_loops.PROGRAMS = 4  # so that a program has several rows, in an interpreter that takes its time
 fused.try_out(triton_loops, device)
 draw = torch.Generator().manual_seed(0)
 norm = nn.LayerNorm(3 * 37).to(device)
@@ -174,7 +139,7 @@ for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
         stats = (3 * torch.randn(rows, 74, generator=draw)).to(device, dtype).requires_grad_()
         found = []
         for gates, gaussian, action in (
-            (lambda parts, state, *affine: fused._gates(parts, state, norm), fused._gaussian, fused._action),
+            (fused._gates, partial(fused._drawn, action=False), lambda *given: fused._drawn(*given, True)[:0:-1]),
             (gates_by, gaussian_by, action_by),
         ):
             new = gates(*leaves)
@@ -191,6 +156,16 @@ parts.data[0, 50], stats.data[0, 3] = float("nan"), float("nan")
 assert gates_by(*leaves).isnan().any(1).nonzero().tolist() == [[0]]
 for function in (gaussian_by, action_by):
     assert [part.isnan().sum().item() for part in function(stats, noise)] in ([1, 0, 1], [1, 0])
+
+from diswm.model.rssm import RSSM
+world = RSSM(5, 2, stoch=6, deter=37, hidden=8).to(device)
+embed, clip, noise = (torch.randn(3, 4, size, generator=draw).to(device) for size in (5, 2, 6))
+found = []
+for loops in (None, triton_loops):
+    fused._loops = lambda x: loops
+    post, _ = world.observe(embed, clip, world.initial(3), noise)
+    found.append([*post, *torch.autograd.grad(post.feature.sin().sum() + post.std.sum(), list(world.parameters()), materialize_grads=True)])
+torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
 print("the same")
 """
 
@@ -219,8 +194,8 @@ def test_triton_compiles_for_cards_that_are_not_here(architecture: int) -> None:
     fixed = {"size": 200, "block": 256}
     settled: list[tuple[Any, dict[str, Any]]] = [
         (loops._gates, fixed),
-        (loops._gates_gradient, {**fixed, "weights": True}),
-        (loops._gates_gradient, {**fixed, "weights": False, "total": None}),
+        (loops._gates_gradient, {**fixed, "weights": True, "onto": True}),
+        (loops._gates_gradient, {**fixed, "weights": False, "total": None, "onto": False}),
         (loops._drawn, {**fixed, "action": False}),
         (loops._drawn, {**fixed, "action": True, "mean": None}),
         (loops._drawn_gradient, {**fixed, "action": False, "from_mean": None, "mean_stride": None}),

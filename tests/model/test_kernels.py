@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diswm.model import kernels
+from diswm.model import fused, kernels
 
 needs_numba = pytest.mark.skipif(kernels.loops is None, reason="numba is not installed (extra 'fast')")
 DTYPES = [torch.float32, torch.bfloat16]
@@ -158,6 +158,17 @@ def test_gru_gates_show_what_is_not_a_number() -> None:
     parts[3, 40], parts[5, 60] = float("nan"), float("inf")
     new = kernels.gru_gates(parts, state, norm)
     assert new.isnan().any(1).nonzero().flatten().tolist() == [3, 5]
+
+
+@needs_numba
+def test_loops_of_a_step() -> None:
+    """All that they write, by what Triton's have to pass too."""
+    fused.try_out(kernels.NUMBA, "cpu")
+    stats, noise = torch.zeros(2, 6), torch.ones(2, 3)
+    stats[0, 1] = stats[1, 5] = float("nan")
+    found = torch.empty(3, 2, 3)
+    kernels.NUMBA.drawn(stats, noise, *found)
+    assert found.isnan().nonzero().tolist() == [[0, 0, 1], [1, 1, 2], [2, 0, 1], [2, 1, 2]]
 
 
 @needs_numba

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from diswm.model.kernels import image_input
-from diswm.model.layers import NormGRUCell, OutputLinear, UpConv, WholeConv, kaiming_, mlp, output_to_images
+from diswm.model.layers import MLP, NormGRUCell, OutputLinear, UpConv, WholeConv, kaiming_, output_to_images
 
 
 @pytest.mark.parametrize("norm", [True, False])
@@ -72,7 +72,7 @@ def test_kaiming_reaches_linear_and_conv_but_not_transposed_conv() -> None:
 
 
 def test_mlp_has_elu_between_and_none_after() -> None:
-    net = mlp([3, 4, 4, 2])
+    net = MLP([3, 4, 4, 2])
     assert [type(layer).__name__ for layer in net] == ["Linear", "ELU", "Linear", "ELU", "OutputLinear"]
     assert [layer.out_features for layer in net if isinstance(layer, nn.Linear)] == [4, 4, 2]
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from diswm.model import products
+from diswm.model import kernels, products
 from diswm.model.rssm import RSSM, Latent
 
 B, T, E, Z, D = 3, 5, 4, 6, 8
 
 
-def build(act_dim: int) -> RSSM:
+def build(act_dim: int, layer_norm: bool = True) -> RSSM:
     torch.manual_seed(0)
-    return RSSM(E, act_dim, stoch=Z, deter=D, hidden=7)
+    return RSSM(E, act_dim, stoch=Z, deter=D, hidden=7, layer_norm=layer_norm)
 
 
 def inputs(act_dim: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -118,9 +118,9 @@ def test_no_gradient_is_cut_on_the_way_back_in_time() -> None:
     assert (embed.grad.abs().sum((0, 2)) > 0).all()
 
 
-def plainly(rssm: RSSM, embed: torch.Tensor, action: torch.Tensor, noise: torch.Tensor) -> list[torch.Tensor]:
-    """`observe` from a zero state step by step, each layer as it is."""
-    state, found = rssm.initial(len(embed)), []
+def plainly(rssm: RSSM, embed: torch.Tensor, action: torch.Tensor, noise: torch.Tensor, state: Latent) -> list[torch.Tensor]:
+    """`observe` step by step, each layer as it is: the posterior's parts, then mean and std of the prior, for each step."""
+    found = []
     for t in range(embed.shape[1]):
         deter = rssm.cell(F.elu(rssm.inp(torch.cat([state.stoch, action[:, t]], -1))), state.deter)
         mean, raw = rssm.post_stats(F.elu(rssm.post_hidden(torch.cat([deter, embed[:, t]], -1)))).chunk(2, -1)
@@ -130,22 +130,42 @@ def plainly(rssm: RSSM, embed: torch.Tensor, action: torch.Tensor, noise: torch.
     return found
 
 
-@pytest.mark.parametrize("least", [1, 2**30])  # multiplications that are worth oneDNN's product, where there is one
+@pytest.mark.parametrize("least", [1, 2**30])  # multiplications that are worth oneDNN's product, and numbers that are worth numba's loops
 @pytest.mark.parametrize("act_dim", [0, 2])
-def test_gradients_of_a_scan_are_those_of_its_steps(act_dim: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_gradients_of_a_scan_are_those_of_its_steps(layer_norm: bool, act_dim: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums of at most B T = 15 products of numbers near 1: in another order they differ by some 1e-6."""
     monkeypatch.setattr(products, "PRODUCT", least)
-    rssm = build(act_dim)
+    monkeypatch.setattr(kernels, "FEW", least)
+    rssm = build(act_dim, layer_norm)
     embed, action, noise = inputs(act_dim)
-    given = [embed.requires_grad_(), *([action.requires_grad_()] if act_dim else []), *rssm.parameters()]
+    state = Latent(*torch.randn(3, B, Z), torch.randn(B, D)).map(torch.Tensor.requires_grad_)
+    given = [embed.requires_grad_(), *([action.requires_grad_()] if act_dim else []), state.stoch, state.deter, *rssm.parameters()]
 
     def gradients(found: list[torch.Tensor]) -> list[torch.Tensor]:
         return list(torch.autograd.grad(sum((part.square().sum() for part in found), torch.zeros(())), given))
 
-    post, prior = rssm.observe(embed, action, rssm.initial(B), noise)
+    post, prior = rssm.observe(embed, action, state, noise)
     whole = gradients([*post, prior.mean, prior.std])
     assert all(float(grad.abs().max()) > 0 for grad in whole)
-    torch.testing.assert_close(whole, gradients(plainly(rssm, embed, action, noise)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(whole, gradients(plainly(rssm, embed, action, noise, state)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("least", [1, 2**30])  # numbers that are worth numba's loops
+def test_gradients_of_a_part_alone(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none come for the others."""
+    monkeypatch.setattr(kernels, "FEW", least)
+    rssm = build(2)
+    embed, action, noise = inputs(2)
+    given = [embed.requires_grad_(), action.requires_grad_(), *rssm.parameters()]
+    post, _ = rssm.observe(embed, action, rssm.initial(B), noise)
+    steps = plainly(rssm, embed, action, noise, rssm.initial(B))
+    for i, part in enumerate(post):
+        found, expected = (
+            torch.autograd.grad(one.sin().sum(), given, retain_graph=True, materialize_grads=True)
+            for one in (part, torch.stack(steps[i::6], 1))
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_clips_of_several_lengths_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from diswm.model import products
 from diswm.model.heads import Actor, AnyActor, OneHotActor, ScalarHead
 from diswm.model.rssm import RSSM, Latent
 from diswm.objectives.imagine import actor_loss, critic_loss, imagine, lambda_return, path_weights
@@ -150,6 +151,31 @@ def learn_behaviour(setup: Setup) -> list[float]:
 
 def test_the_actor_s_loss_trains_all_of_the_actor(setup: Setup) -> None:
     assert min(learn_behaviour(setup)) > 0
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_gradients_of_all_steps_at_once_are_those_of_each(lower: bool, setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU. In bfloat16 gradients of the four steps are not rounded one by one: that is 2^-8 of the largest for each."""
+    found = []
+    for at_once in (False, True):
+        monkeypatch.setattr(products, "launches_bind", lambda x, at_once=at_once: at_once)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            path = setup.path()
+            loss = setup.reward(path.feature).sum() + path.entropy.sum()
+        assert {part.dtype for part in path} == {torch.float32}
+        found.append([path.feature, *torch.autograd.grad(loss, list(setup.actor.parameters()))])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=(2**-6 if lower else 1e-6) * float(one.detach().abs().max()))
+
+
+def test_steps_that_nothing_depends_on_add_nothing() -> None:
+    """y = 3 x + 1 for x = 2, 5 and 7, of which the second goes nowhere: the weight's gradient is 2 + 7, the bias's 2, each x's is 3."""
+    weight, bias, x = torch.full((1, 1), 3.0, requires_grad=True), torch.ones(1, requires_grad=True), torch.tensor([2.0, 5.0, 7.0])
+    steps, given = products.InSteps(weight, bias, torch.float32), x.view(3, 1, 1).requires_grad_().unbind()
+    first, _, last = (steps(part) for part in given)
+    assert (first.item(), last.item()) == (7.0, 22.0)
+    assert [float(part) for part in torch.autograd.grad(first + last, [weight, bias, given[0], given[2]])] == [9.0, 2.0, 3.0, 3.0]
 
 
 def test_the_actor_learns_through_the_dynamics_alone(setup: Setup) -> None:

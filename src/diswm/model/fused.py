@@ -1,32 +1,28 @@
 """What stands between the products of one step of a scan, in one launch on a GPU (Triton, which comes with PyTorch for CUDA).
 
-A step is so little work for a GPU that its launches bind it. PyTorch's own operations take their place on a CPU, on a card where Triton
-does not work, and while PyTorch's compiler records a graph. (`kernels` has the like for a CPU, where memory binds.)
+A step is so little work for a GPU that its launches bind it. PyTorch's own operations take their place where Triton does not work, and
+while PyTorch's compiler records a graph. `kernels` has the like for a CPU.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from diswm.model.dists import clip_straight_through, squash_std
-
-PROGRAMS = 256  # that share the rows of a gradient, at most: each adds up what its rows give to the weights
 
 
 def gaussian(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """stats (..., 2 Z) and as many rows of standard normal noise (..., Z) -> mean, std (`mean_std`) and mean + std x noise, float32."""
     if stats.dim() == 2 and (loops := _loops(stats)):
         return _gaussian_by(loops, stats, noise)
-    return _gaussian(stats, noise)
+    return _drawn(stats, noise, False)
 
 
 def mean_std(stats: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,15 +41,97 @@ def action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """stats (..., 2 A) and as many rows of noise (..., A) -> tanh(mean) + std x noise, clipped to [-1, 1] straight through, and std."""
     if stats.dim() == 2 and (loops := _loops(stats)):
         return _action_by(loops, stats, noise)
-    return _action(stats, noise)
+    _, std, sample = _drawn(stats, noise, True)
+    return sample, std
 
 
-def gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
+def gates(parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
     """What `kernels.gru_gates` gives, where that does not do it itself."""
-    if isinstance(norm, nn.LayerNorm) and (loops := _loops(parts)):
-        new: Tensor = _Gates.apply(loops, parts.contiguous(), state.float().contiguous(), norm.weight, norm.bias)
-        return new
-    return _gates(parts, state, norm)
+    if scale is not None and (loops := _loops(parts)):
+        return gates_by(loops, parts, state, scale, shift)
+    return _gates(parts, state, scale, shift)
+
+
+def gates_by(loops: Loops, parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    """The same by these loops."""
+    new: Tensor = _Gates.apply(loops, parts.contiguous(), state.float().contiguous(), scale, shift)
+    return new
+
+
+def loops_for(parts: Tensor, scale: Tensor | None) -> Loops:
+    """What `kernels.loops_for` gives, where a CPU has none of its own."""
+    return PLAIN if scale is None else _loops(parts) or PLAIN
+
+
+class Loops(Protocol):
+    """What stands between the products of a step, forward and backward, written to where it belongs.
+
+    ``parts`` and ``stats`` may be bfloat16; all else is float32. Nothing has gaps in memory, but for the rows of noise and of gradients.
+    """
+
+    def gates(self, parts: Tensor, state: Tensor, new: Tensor, scale: Tensor | None, shift: Tensor | None) -> None:
+        """new (N, D) = the state after the gates of `layers.NormGRUCell`, of which ``parts`` (N, 3 D) are the products."""
+
+    def totals(self, parts: Tensor) -> Tensor:
+        """Zeros (P, 2, 3 D), to which `gates_gradient` adds the gradients of scale and shift in P parts."""
+
+    def gates_gradient(
+        self, parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None,
+        scale: Tensor | None, shift: Tensor | None, onto: bool = False,
+    ) -> None:  # fmt: skip
+        """Gradients of `gates`: that of the state ``onto`` what is there; of scale and shift onto ``total``, where they are wanted."""
+
+    def drawn(self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
+        """From ``stats`` (N, 2 Z) and noise (N, Z) what `gaussian` gives; without a ``mean`` what `action` does."""
+
+    def drawn_gradient(
+        self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor | None, drawn: Tensor | None, to_stats: Tensor, action: bool
+    ) -> None:
+        """Gradients of `drawn` from those of mean, std and result, of which some may be missing."""
+
+
+class Plain:
+    """`Loops` by PyTorch's own operations and its autograd."""
+
+    def gates(self, parts: Tensor, state: Tensor, new: Tensor, scale: Tensor | None, shift: Tensor | None) -> None:
+        new.copy_(_gates(parts, state, scale, shift))
+
+    def totals(self, parts: Tensor) -> Tensor:
+        return parts.new_zeros(1, 2, parts.shape[1], dtype=torch.float32)
+
+    def gates_gradient(
+        self, parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None,
+        scale: Tensor | None, shift: Tensor | None, onto: bool = False,
+    ) -> None:  # fmt: skip
+        if total is None or scale is None or shift is None:
+            of_parts, of_state = _gradients(lambda parts, state: (_gates(parts, state, scale, shift),), (parts, state), (grad,))
+        else:
+            of_parts, of_state, *of_weights = _gradients(lambda *given: (_gates(*given),), (parts, state, scale, shift), (grad,))
+            total[0].add_(torch.stack(of_weights))
+        to_parts.copy_(of_parts)
+        to_state.copy_(to_state + of_state if onto else of_state)
+
+    def drawn(self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
+        found = _drawn(stats, noise, mean is None)
+        for place, value in zip((mean, std, result), found, strict=True):
+            if place is not None:
+                place.copy_(value)
+
+    def drawn_gradient(
+        self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor | None, drawn: Tensor | None, to_stats: Tensor, action: bool
+    ) -> None:
+        to_stats.copy_(_gradients(lambda stats: _drawn(stats, noise, action), (stats,), (mean, std, drawn))[0])
+
+
+PLAIN = Plain()
+
+
+def _gradients(function: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], grads: Sequence[Tensor | None]) -> Sequence[Tensor]:
+    """Of what is given, from those of the function's results."""
+    with torch.enable_grad():
+        leaves = [part.detach().requires_grad_() for part in given]
+        pairs = [(part, grad) for part, grad in zip(function(*leaves), grads, strict=True) if grad is not None]
+    return torch.autograd.grad([part for part, _ in pairs], leaves, [grad for _, grad in pairs])
 
 
 def _gaussian_by(loops: Any, stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,18 +144,15 @@ def _action_by(loops: Any, stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor
     return drawn, std
 
 
-def _gaussian(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    mean, std = mean_std(stats)
-    return mean, std, mean + std * noise
+def _drawn(stats: Tensor, noise: Tensor, action: bool) -> tuple[Tensor, Tensor, Tensor]:
+    mean, std = bounded_mean_std(stats) if action else mean_std(stats)
+    sample = mean + std * noise
+    return mean, std, clip_straight_through(sample) if action else sample
 
 
-def _action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = bounded_mean_std(stats)
-    return clip_straight_through(mean + std * noise), std
-
-
-def _gates(parts: Tensor, state: Tensor, norm: Callable[[Tensor], Tensor]) -> Tensor:
-    reset, candidate, update = norm(parts.float()).chunk(3, -1)
+def _gates(parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    parts = parts.float() if scale is None else F.layer_norm(parts.float(), parts.shape[-1:], scale, shift)
+    reset, candidate, update = parts.chunk(3, -1)
     candidate = torch.tanh(torch.sigmoid(reset) * candidate)
     return torch.lerp(state, candidate, torch.sigmoid(update - 1))
 
@@ -105,7 +180,7 @@ class _Drawn(torch.autograd.Function):
 
 class _Gates(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, loops: Any, parts: Tensor, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    def forward(ctx: Any, loops: Loops, parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         ctx.loops = loops
         ctx.save_for_backward(parts, state, scale, shift)
         new = torch.empty_like(state)
@@ -116,9 +191,7 @@ class _Gates(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor, Tensor | None, Tensor | None]:
         parts, state, scale, shift = ctx.saved_tensors
         to_parts, to_state = torch.empty_like(parts), torch.empty_like(state)
-        total = None
-        if any(ctx.needs_input_grad[3:]):
-            total = torch.empty(min(len(parts), PROGRAMS), 2, len(scale), device=parts.device)
+        total = ctx.loops.totals(parts) if any(ctx.needs_input_grad[3:]) else None
         ctx.loops.gates_gradient(parts, state, grad.contiguous(), to_parts, to_state, total, scale, shift)
         to_scale, to_shift = (None, None) if total is None else total.sum(0)
         return None, to_parts, to_state, to_scale, to_shift
@@ -148,45 +221,41 @@ def _working(device: torch.device) -> Any:
     return triton_loops
 
 
-def try_out(loops: Any, device: torch.device | str) -> None:
-    """Each function once in float32 and once in bfloat16, at the size of the paper. AssertionError where the loops give other numbers than
-    PyTorch, or other gradients of anything."""
+def try_out(loops: Loops, device: torch.device | str) -> None:
+    """Each function in float32 and in bfloat16, at the size of the paper. AssertionError where the loops give other numbers than PyTorch's
+    operations, or other gradients of anything."""
     draw = torch.Generator().manual_seed(0)
-    rows, size = PROGRAMS + 44, 200  # so that some programs take a second row
+    rows, size = 300, 200  # more rows than programs that share them
 
     def numbers(*shape: int) -> Tensor:
         return torch.randn(shape, generator=draw).to(device)
 
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(torch.device(device).type, enabled=False):
-        norm = nn.LayerNorm(3 * size).to(device)
-        with torch.no_grad():
-            for part in norm.parameters():
-                part.add_(numbers(3 * size) / 3)
+    with torch.inference_mode(False), torch.autocast(torch.device(device).type, enabled=False):
         parts, state, stats, noise = numbers(rows, 3 * size), numbers(rows, size), numbers(rows, 2 * size), numbers(rows, 2, size)[:, 1]
         parts[0] /= 1000  # as small as the layer norm's epsilon
         noise[0] *= 5  # actions that are clipped
+        scale, shift = 1 + numbers(3 * size) / 3, numbers(3 * size) / 3
         above = [numbers(rows, size) for _ in range(3)]
-
-        def results(function: Callable[..., Any], given: Sequence[Tensor], *fixed: Any) -> list[Tensor]:
-            found = function(*given, *fixed)
-            found = found if isinstance(found, tuple) else (found,)
-            return [*found, *torch.autograd.grad(found, given, above[: len(found)])]
-
         for dtype, rtol in ((torch.float32, 1e-4), (torch.bfloat16, 2**-7)):
-            of_gates = [part.detach().requires_grad_() for part in (parts.to(dtype), state, norm.weight, norm.bias)]
-            of_stats = [stats.to(dtype).requires_grad_()]
-            of_action = [stats.clone().requires_grad_()]
-            pairs = (
-                (
-                    results(partial(_Gates.apply, loops), of_gates),
-                    results(_gates_of, of_gates),
-                ),
-                (results(partial(_gaussian_by, loops), of_stats, noise), results(_gaussian, of_stats, noise)),
-                (results(partial(_action_by, loops), of_action, noise), results(_action, of_action, noise)),
-            )
-            for found, expected in itertools.chain.from_iterable(zip(*pair, strict=True) for pair in pairs):
+            given = parts.to(dtype), state, stats.to(dtype), stats, noise, scale, shift, above
+            for found, expected in zip(_results(loops, *given), _results(PLAIN, *given), strict=True):
                 torch.testing.assert_close(found, expected, rtol=rtol, atol=1e-3)
 
 
-def _gates_of(parts: Tensor, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return _gates(parts, state, lambda x: F.layer_norm(x, x.shape[1:], scale, shift))
+def _results(
+    loops: Loops, parts: Tensor, state: Tensor, stats: Tensor, action: Tensor, noise: Tensor, scale: Tensor, shift: Tensor,
+    above: Sequence[Tensor],
+) -> list[Tensor]:  # fmt: skip
+    """All that the loops write. Gradients of the gates are taken twice, the second time on top of the first."""
+    new, to_parts, to_state, total = torch.empty_like(state), torch.empty_like(parts), torch.empty_like(state), loops.totals(parts)
+    loops.gates(parts, state, new, scale, shift)
+    for onto in (False, True):
+        loops.gates_gradient(parts, state, above[0], to_parts, to_state, total, scale, shift, onto)
+    found = [new, to_parts, to_state, total.sum(0)]
+    for place, bounded in ((stats, False), (action, True)):
+        mean = None if bounded else torch.empty_like(state)
+        std, sample, to_place = torch.empty_like(state), torch.empty_like(state), torch.empty_like(place)
+        loops.drawn(place, noise, mean, std, sample)
+        loops.drawn_gradient(place, noise, None if bounded else above[0], above[1], above[2], to_place, bounded)
+        found += [std, sample, to_place, *([] if mean is None else [mean])]
+    return found

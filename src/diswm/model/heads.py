@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from diswm.model import fused
 from diswm.model.dists import categorical_entropy, normal_entropy, onehot_straight_through
-from diswm.model.layers import mlp
+from diswm.model.layers import MLP
+
+Net = Callable[[Tensor], Tensor]
 
 
 class ScalarHead(nn.Module):
@@ -14,7 +18,7 @@ class ScalarHead(nn.Module):
 
     def __init__(self, feature_size: int, layers: int, units: int) -> None:
         super().__init__()
-        self.net = mlp([feature_size, *[units] * layers, 1])
+        self.net = MLP([feature_size, *[units] * layers, 1])
 
     def forward(self, feature: Tensor) -> Tensor:
         """(..., F) -> (...)."""
@@ -27,15 +31,18 @@ class Actor(nn.Module):
     def __init__(self, feature_size: int, act_dim: int, layers: int, units: int) -> None:
         super().__init__()
         self.act_dim = act_dim
-        self.net = mlp([feature_size, *[units] * layers, 2 * act_dim])
+        self.net = MLP([feature_size, *[units] * layers, 2 * act_dim])
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """(..., F) -> mean in (-1, 1) and std in (0.1, 2.1), each (..., A)."""
         return fused.bounded_mean_std(self.net(feature))
 
-    def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """(..., F), standard normal noise (..., A) -> action (..., A), clipped straight through, and std (..., A). No noise: the mean."""
-        return fused.action(self.net(feature), noise)
+    def act(self, feature: Tensor, noise: Tensor, net: Net | None = None) -> tuple[Tensor, Tensor]:
+        """(..., F), standard normal noise (..., A) -> action (..., A), clipped straight through, and std (..., A). No noise: the mean.
+
+        ``net`` is another form of the network.
+        """
+        return fused.action((net or self.net)(feature), noise)
 
     def entropy(self, std: Tensor) -> Tensor:
         """Of the actions that `act` drew: std (..., A) -> (...)."""
@@ -48,15 +55,15 @@ class OneHotActor(nn.Module):
     def __init__(self, feature_size: int, act_dim: int, layers: int, units: int) -> None:
         super().__init__()
         self.act_dim = act_dim
-        self.net = mlp([feature_size, *[units] * layers, act_dim])
+        self.net = MLP([feature_size, *[units] * layers, act_dim])
 
     def forward(self, feature: Tensor) -> Tensor:
         """(..., F) -> logits (..., A), float32."""
         return self.net(feature).float()
 
-    def act(self, feature: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def act(self, feature: Tensor, noise: Tensor, net: Net | None = None) -> tuple[Tensor, Tensor]:
         """As `Actor.act`, with logits for the std; actions are one-hot, with the probabilities' gradients. No noise: the most likely."""
-        logits = self(feature)
+        logits = (net or self.net)(feature).float()
         return onehot_straight_through(logits, noise), logits
 
     def entropy(self, logits: Tensor) -> Tensor:

@@ -65,7 +65,20 @@ class _Elu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, True, y)  # from the result: no exponential
+        return torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, True, y)
+
+
+def elu_(x: Tensor) -> Tensor:
+    """`elu` in place, without gradients."""
+    if not compiled(x):
+        return F.elu_(x)
+    _run(loops.elu, _line(x), _line(x))
+    return x
+
+
+def elu_gradient(grad: Tensor, y: Tensor, out: Tensor) -> None:
+    """Of what y is the `elu` of: from the result, as that takes no exponential."""
+    torch.ops.aten.elu_backward.grad_input(grad, 1.0, 1.0, 1.0, True, y, grad_input=out)
 
 
 def gru_gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
@@ -73,27 +86,60 @@ def gru_gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
 
     The three thirds are the reset gate, which multiplies the candidate, the candidate, and the update gate, biased by -1 (DreamerV2).
     """
-    if compiled(parts, FEW) and isinstance(norm, nn.LayerNorm):
-        result: Tensor = _Gates.apply(parts, state.float().contiguous(), norm.weight, norm.bias)
-        return result
-    return fused.gates(parts, state, norm)
+    scale, shift = affine(norm)
+    if _takes(parts, scale):
+        return fused.gates_by(NUMBA, parts, state, scale, shift)
+    return fused.gates(parts, state, scale, shift)
 
 
-class _Gates(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, parts: Tensor, state: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        ctx.save_for_backward(parts, state, scale, shift)
-        new = torch.empty_like(state)
+def affine(norm: nn.Module) -> tuple[Tensor | None, Tensor | None]:
+    """Scale and shift of a layer norm; of a module that does nothing, none."""
+    return (norm.weight, norm.bias) if isinstance(norm, nn.LayerNorm) else (None, None)
+
+
+def loops_for(parts: Tensor, scale: Tensor | None) -> fused.Loops:
+    """What does the steps of which the first has these products (N, 3 D), with a layer norm of this scale or without one."""
+    return NUMBA if _takes(parts, scale) else fused.loops_for(parts, scale)
+
+
+def _takes(parts: Tensor, scale: Tensor | None) -> bool:
+    return scale is not None and compiled(parts, FEW)
+
+
+class _Numba(fused.Plain):
+    """`fused.Loops` by those of `loops`."""
+
+    def gates(self, parts: Tensor, state: Tensor, new: Tensor, scale: Any, shift: Any) -> None:
         _run(loops.gates, *map(_numbers, (parts, state, new)), scale=_numbers(scale), shift=_numbers(shift))
-        return new
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        parts, state, scale, shift = ctx.saved_tensors
-        to_parts, to_state = torch.empty_like(parts), torch.empty_like(state)
-        arrays = map(_numbers, (parts, state, grad.contiguous(), to_parts, to_state))
-        to_scale, to_shift = _sum(loops.gates_gradient, (2, len(scale)), *arrays, scale=_numbers(scale), shift=_numbers(shift))
-        return to_parts, to_state, to_scale, to_shift
+    def totals(self, parts: Tensor) -> Tensor:
+        return torch.zeros(torch.get_num_threads(), 2, parts.shape[1])
+
+    def gates_gradient(
+        self, parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None,
+        scale: Any, shift: Any, onto: bool = False,
+    ) -> None:  # fmt: skip
+        total = self.totals(parts) if total is None else total
+        arrays = tuple(map(_numbers, (parts, state, grad, to_parts, to_state)))
+        fixed = {"scale": _numbers(scale), "shift": _numbers(shift), "onto": onto}
+        _share(lambda part, pieces: loops.gates_gradient(*pieces, total=total[part].numpy(), **fixed), arrays)
+
+    def drawn(self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
+        if mean is None:
+            super().drawn(stats, noise, mean, std, result)
+        else:
+            loops.drawn(*map(_numbers, (stats, noise.contiguous(), mean, std, result)))
+
+    def drawn_gradient(
+        self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor | None, drawn: Tensor | None, to_stats: Tensor, action: bool
+    ) -> None:
+        if action or mean is None or std is None or drawn is None:
+            super().drawn_gradient(stats, noise, mean, std, drawn, to_stats, action)
+        else:
+            loops.drawn_gradient(*map(_numbers, (stats, noise.contiguous(), mean, std, drawn, to_stats)))
+
+
+NUMBA = _Numba()
 
 
 def few_outputs(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

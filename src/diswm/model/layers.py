@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diswm.model.kernels import elu, few_outputs, gru_gates, interleave
-from diswm.model.products import linear
+from diswm.model.products import InSteps, linear
 
 
 class Linear(nn.Linear):
@@ -17,6 +19,11 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
+
+    def in_steps(self) -> InSteps:
+        """The same for inputs of which each depends on the results before, in the precision of the moment."""
+        device = self.weight.device.type
+        return InSteps(self.weight, self.bias, torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.weight.dtype)
 
 
 class OutputLinear(nn.Linear):
@@ -26,6 +33,10 @@ class OutputLinear(nn.Linear):
         with torch.autocast(x.device.type, enabled=False):
             return few_outputs(x, self.weight, self.bias)
 
+    def in_steps(self) -> InSteps:
+        """The same for inputs of which each depends on the results before."""
+        return InSteps(self.weight, self.bias, self.weight.dtype)
+
 
 class ELU(nn.Module):
     """exp(x) - 1 below 0, x above; `nn.ELU`, fast on a CPU too."""
@@ -34,12 +45,19 @@ class ELU(nn.Module):
         return elu(x)
 
 
-def mlp(sizes: list[int]) -> nn.Sequential:
+class MLP(nn.Sequential):
     """Linear layers of the given sizes with ELU between them, none after the last."""
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
-        layers += [Linear(fan_in, fan_out), ELU()]
-    return nn.Sequential(*layers, OutputLinear(sizes[-2], sizes[-1]))
+
+    def __init__(self, sizes: list[int]) -> None:
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
+            layers += [Linear(fan_in, fan_out), ELU()]
+        super().__init__(*layers, OutputLinear(sizes[-2], sizes[-1]))
+
+    def in_steps(self) -> Callable[[Tensor], Tensor]:
+        """The same for inputs (N, F) of which each depends on the results before: gradients of the weights are taken of all at once."""
+        layers = [layer.in_steps() if isinstance(layer, Linear | OutputLinear) else layer for layer in self]
+        return lambda x: functools.reduce(lambda x, layer: layer(x), layers, x)
 
 
 def kaiming_(module: nn.Module) -> None:

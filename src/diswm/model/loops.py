@@ -153,8 +153,11 @@ def _level(slope: Any, normed: Any) -> Any:
 
 
 @_loop
-def gates_gradient(parts: Any, state: Any, grad: Any, to_parts: Any, to_state: Any, total: Any, scale: Any, shift: Any) -> None:
-    """Gradients of `gates`, taken through its steps anew; those of scale and shift are added to ``total`` (2, 3 D)."""
+def gates_gradient(
+    parts: Any, state: Any, grad: Any, to_parts: Any, to_state: Any, total: Any, scale: Any, shift: Any, onto: bool
+) -> None:  # fmt: skip
+    """Gradients of `gates`, taken through its steps anew; that of the state ``onto`` what is there, those of scale and shift onto ``total``
+    (2, 3 D)."""
     normed, gate, slope, candidate = np.empty_like(scale), np.empty_like(scale), np.empty_like(scale), np.empty_like(state[0])
     (reset, inner, update), (slope_r, slope_c, slope_u) = _thirds(gate), _thirds(slope)
     to_scale, to_shift = total[0], total[1]
@@ -171,8 +174,10 @@ def gates_gradient(parts: Any, state: Any, grad: Any, to_parts: Any, to_state: A
             update[i] = _sigmoid(update[i] - ONE)
         for i in range(len(candidate)):
             candidate[i] = _tanh(reset[i] * inner[i])
+        if not onto:
+            kept[:] = ZERO
         for i in range(len(kept)):
-            kept[i] = above[i] * (ONE - update[i])
+            kept[i] += above[i] * (ONE - update[i])
         for i in range(len(slope_u)):
             slope_u[i] = above[i] * (candidate[i] - old[i]) * update[i] * (ONE - update[i])
         for i in range(len(slope_c)):
@@ -188,6 +193,29 @@ def gates_gradient(parts: Any, state: Any, grad: Any, to_parts: Any, to_state: A
         level, tilt = _level(slope, normed)
         for i in range(len(row)):
             result[i] = _fit(result, steep * (slope[i] - level - normed[i] * tilt))
+
+
+@_loop
+def drawn(stats: Any, noise: Any, mean: Any, std: Any, result: Any) -> None:
+    """Mean, std (`dists.squash_std`) and sample (N, Z) from stats (N, 2 Z)."""
+    size = noise.shape[1]
+    for n in range(len(noise)):
+        for i in range(size):
+            raw = _wide(stats[n, size + i])
+            mean[n, i] = _wide(stats[n, i])
+            std[n, i] = F32(2) * _sigmoid(raw * HALF) + F32(0.1) + ZERO * raw  # not a number stays so
+            result[n, i] = mean[n, i] + std[n, i] * noise[n, i]
+
+
+@_loop
+def drawn_gradient(stats: Any, noise: Any, from_mean: Any, from_std: Any, from_result: Any, to_stats: Any) -> None:
+    """Gradients of `drawn`."""
+    size = noise.shape[1]
+    for n in range(len(noise)):
+        for i in range(size):
+            share = _sigmoid(_wide(stats[n, size + i]) * HALF)
+            to_stats[n, i] = _fit(to_stats, from_mean[n, i] + from_result[n, i])
+            to_stats[n, size + i] = _fit(to_stats, (from_std[n, i] + from_result[n, i] * noise[n, i]) * share * (ONE - share))
 
 
 @_sum

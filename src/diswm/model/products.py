@@ -26,41 +26,64 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return rows.view(*x.shape[:-1], len(weight))
 
 
-class InSteps:
-    """base[:, t] + x_t @ weight^T for T steps of which each x_t depends on the one before: base (B, T, O), weight (O, I).
+def launches_bind(x: Tensor) -> bool:
+    """Whether it is the number of operations that takes the time, where x lies."""
+    return x.is_cuda
 
-    The gradient of the weights is taken from all steps in one product. PyTorch by itself takes one a step and adds it to the others. No
-    second derivatives, and no x_t may be changed in place before the gradients are taken.
+
+class InSteps:
+    """A linear layer for inputs (N, I) of which each depends on the results before, for which gradients of weight and bias are taken of all
+    steps at once: PyTorch by itself takes them one a step and adds each to the others, under autocast in the lower precision.
+
+    For where `launches_bind`; a CPU would pay for the copies. Its products are of type ``dtype``. No second derivatives, and no input
+    may be changed in place before the gradients are taken.
     """
 
-    def __init__(self, base: Tensor, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
         self.inputs: list[Tensor] = []
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # a graph has gradients of its own
-            base, weight = _WeightLater.apply(base, weight, self.inputs), weight.detach()
-        self.bases, self.weight = base.unbind(1), weight.t()
+        self.grads: dict[int, Tensor] = {}
+        self.later = _Later.apply(self.inputs, self.grads, weight, bias)
+        self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)
 
-    def __call__(self, t: int, x: Tensor) -> Tensor:
-        """x (B, I) -> (B, O), for t = 0, 1, ... in turn."""
-        self.inputs.append(x.detach())
-        return torch.addmm(self.bases[t], x, self.weight)
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, I) -> (N, O)."""
+        result: Tensor = _Step.apply(self, self.later, x)
+        return result
 
 
-class _WeightLater(torch.autograd.Function):
-    """Nothing forward. Backward, what comes is the gradient of each step's sum, of which that of the weights follows."""
+class _Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, steps: InSteps, later: Tensor, x: Tensor) -> Tensor:
+        ctx.steps, ctx.step, ctx.dtype = steps, len(steps.inputs), x.dtype
+        steps.inputs.append(x.detach().to(steps.weight.dtype))
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(steps.inputs[-1], steps.weight, steps.bias)
 
     @staticmethod
-    def forward(ctx: Any, base: Tensor, weight: Tensor, inputs: list[Tensor]) -> Tensor:
-        ctx.inputs = inputs
-        ctx.save_for_backward(weight)
-        return base.view_as(base)
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor | None]:
+        ctx.steps.grads[ctx.step] = grad
+        return None, None, (grad @ ctx.steps.weight).to(ctx.dtype) if ctx.needs_input_grad[2] else None
+
+
+class _Later(torch.autograd.Function):
+    """Nothing, which each step takes: so its turn comes after theirs."""
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        (weight,) = ctx.saved_tensors
-        if not ctx.needs_input_grad[1]:
-            return grad, None, None
-        x, rows = torch.stack(ctx.inputs, 1).flatten(0, 1).to(grad.dtype), grad.flatten(0, 1)
-        return grad, _product_over_rows(rows, x) if by_onednn(x, weight) else rows.t() @ x, None
+    def forward(ctx: Any, inputs: list[Tensor], grads: dict[int, Tensor], weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.inputs, ctx.grads, ctx.dtype = inputs, grads, weight.dtype  # not all that holds what comes of this: it would never be freed
+        ctx.set_materialize_grads(False)
+        return weight.new_empty(0)
+
+    @staticmethod
+    def backward(ctx: Any, nothing: None) -> tuple[None, None, Tensor, Tensor]:
+        x, grad = torch.cat([ctx.inputs[t] for t in ctx.grads]), torch.cat(list(ctx.grads.values()))
+        return None, None, (grad.t() @ x).to(ctx.dtype), grad.sum(0).to(ctx.dtype)
+
+
+def over_rows(grad: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a weight (O, I) from those of its products (..., O) and what it multiplied (..., I)."""
+    grad, x = grad.flatten(0, -2), x.flatten(0, -2)
+    return _product_over_rows(grad, x) if by_onednn(x, grad.t()) else grad.t() @ x
 
 
 def by_onednn(x: Tensor, weight: Tensor) -> bool:

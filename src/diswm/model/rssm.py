@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from diswm.model.fused import gaussian, mean_std
-from diswm.model.kernels import elu, gru_gates
+from diswm.model.kernels import affine, elu
 from diswm.model.layers import Linear, NormGRUCell
-from diswm.model.products import InSteps, linear
+from diswm.model.products import linear
+from diswm.model.scan import Weights, filtered
 
 
 class Latent(NamedTuple):
@@ -65,23 +67,36 @@ class RSSM(nn.Module):
         """Filter a clip.
 
         embed (B, T, E), action (B, T, A) with action[:, t] leading to frame t, noise (B, T, Z); zero noise gives means.
-        Returns posterior and prior, (B, T, ...); the prior shares deter and its ``stoch`` is its mean.
+        Returns posterior and prior, (B, T, ...); the prior shares deter and its ``stoch`` is its mean. ValueError where one is shorter.
         """
-        act = linear(action, self.inp.weight[:, self.stoch :], self.inp.bias)
-        emb = linear(embed, self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
-        gates, stats = (layer.bias.expand(*noise.shape[:2], -1) for layer in (self.cell.linear, self.post_stats))
-        to_x, to_hidden = InSteps(act, self.inp.weight[:, : self.stoch]), InSteps(emb, self.post_hidden.weight[:, : self.deter])
-        to_gates, to_stats = InSteps(gates, self.cell.linear.weight), InSteps(stats, self.post_stats.weight)
-        stoch, deter = state.stoch, state.deter
-        steps = []
-        for t, (noise_t, *_) in enumerate(zip(noise.unbind(1), embed.unbind(1), action.unbind(1), strict=True)):
-            x = elu(to_x(t, stoch))
-            deter = gru_gates(to_gates(t, torch.cat([x, deter], 1)), deter, self.cell.norm)
-            mean, std, stoch = gaussian(to_stats(t, elu(to_hidden(t, deter))), noise_t)
-            steps.append((mean, std, stoch, deter))
-        post = Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
+        if not embed.shape[1] == action.shape[1] == noise.shape[1]:
+            raise ValueError(f"One is shorter: embed has {embed.shape[1]} steps, action {action.shape[1]}, noise {noise.shape[1]}.")
+        act = linear(action.transpose(0, 1).contiguous(), self.inp.weight[:, self.stoch :], self.inp.bias)
+        emb = linear(embed.transpose(0, 1).contiguous(), self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
+        steps = (self._traced if torch.compiler.is_compiling() else self._filtered)(act, emb, noise.transpose(0, 1), state)
+        post = steps.map(lambda part: part.transpose(0, 1).contiguous())
         prior_mean, prior_std = self.prior(post.deter)
         return post, Latent(prior_mean, prior_std, prior_mean, post.deter)
+
+    def _filtered(self, act: Tensor, emb: Tensor, noise: Tensor, state: Latent) -> Latent:
+        """The steps: act and emb (T, B, H) of actions and embeddings, noise (T, B, Z) -> posterior (T, B, ...)."""
+        cell = self.cell.linear
+        weights = Weights(
+            self.inp.weight[:, : self.stoch], cell.weight, cell.bias, *affine(self.cell.norm),
+            self.post_hidden.weight[:, : self.deter], self.post_stats.weight, self.post_stats.bias,
+        )  # fmt: skip
+        return Latent(*filtered(act, emb, noise.contiguous(), state.stoch, state.deter, weights))
+
+    def _traced(self, act: Tensor, emb: Tensor, noise: Tensor, state: Latent) -> Latent:
+        """The same for a graph, in operations of which each gives a tensor of its own."""
+        stoch, deter, steps = state.stoch, state.deter, []
+        for act_t, emb_t, noise_t in zip(act.unbind(0), emb.unbind(0), noise.unbind(0), strict=True):
+            x = elu(act_t + F.linear(stoch, self.inp.weight[:, : self.stoch]))
+            deter = self.cell(x, deter)
+            y = elu(emb_t + F.linear(deter, self.post_hidden.weight[:, : self.deter]))
+            mean, std, stoch = gaussian(self.post_stats(y), noise_t)
+            steps.append((mean, std, stoch, deter))
+        return Latent(*(torch.stack(part) for part in zip(*steps, strict=True)))
 
     def imagine_step(self, state: Latent, action: Tensor, noise: Tensor) -> Latent:
         """One step of the prior: state (N, ...), action (N, A), noise (N, Z) -> next state."""

@@ -1,4 +1,4 @@
-"""The loops of `fused`, compiled by Triton at first use. Tensors have no gaps in memory, but for what has a stride; sums are of float32."""
+"""`fused.Loops` compiled by Triton at first use, as functions of this module. Sums are of float32."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 NORM_EPS = tl.constexpr(1e-5)  # nn.LayerNorm's own
 LIMIT = tl.constexpr(1 - 1e-6)  # dists.clip_straight_through's
 NUMBERS = 256  # a program's, where each stands for itself
+PROGRAMS = 256  # that share the rows of a gradient, at most: each adds up what its rows give to the weights
 
 
 @triton.jit
@@ -34,6 +35,15 @@ def _thirds(start, i, size: tl.constexpr, here):
     candidate = tl.load(start + size + i, mask=here, other=0.0).to(tl.float32)
     update = tl.load(start + 2 * size + i, mask=here, other=0.0).to(tl.float32)
     return reset, candidate, update
+
+
+@triton.jit
+def _add(place, size: tl.constexpr, here, reset, candidate, update):
+    """Thirds onto what is there."""
+    old_r, old_c, old_u = _thirds(place, 0, size, here)
+    tl.store(place, old_r + reset, mask=here)
+    tl.store(place + size, old_c + candidate, mask=here)
+    tl.store(place + 2 * size, old_u + update, mask=here)
 
 
 @triton.jit
@@ -75,6 +85,7 @@ def _gates_gradient(
     size: tl.constexpr,
     block: tl.constexpr,
     weights: tl.constexpr,
+    onto: tl.constexpr,
 ):
     first, i = tl.program_id(0), tl.arange(0, block)
     here = i < size
@@ -90,7 +101,10 @@ def _gates_gradient(
         candidate = _tanh(reset * inner)
         old = tl.load(state + n * size + i, mask=here, other=0.0)
         above = tl.load(grad + n * size + i, mask=here, other=0.0)
-        tl.store(to_state + n * size + i, above * (1.0 - update), mask=here)
+        kept = above * (1.0 - update)
+        if onto:
+            kept += tl.load(to_state + n * size + i, mask=here, other=0.0)
+        tl.store(to_state + n * size + i, kept, mask=here)
         slope_u = above * (candidate - old) * update * (1.0 - update)
         slope_c = above * update * (1.0 - candidate * candidate) * reset
         slope_r = slope_c * inner * (1.0 - reset)
@@ -110,13 +124,8 @@ def _gates_gradient(
         tl.store(row + 2 * size, steep * (slope_u - level - normed_u * tilt), mask=here)
     if weights:
         to_scale = total + first * 6 * size + i
-        tl.store(to_scale, tilt_r, mask=here)
-        tl.store(to_scale + size, tilt_c, mask=here)
-        tl.store(to_scale + 2 * size, tilt_u, mask=here)
-        to_shift = to_scale + 3 * size
-        tl.store(to_shift, sum_r, mask=here)
-        tl.store(to_shift + size, sum_c, mask=here)
-        tl.store(to_shift + 2 * size, sum_u, mask=here)
+        _add(to_scale, size, here, tilt_r, tilt_c, tilt_u)
+        _add(to_scale + 3 * size, size, here, sum_r, sum_c, sum_u)
 
 
 @triton.jit
@@ -181,23 +190,25 @@ def _drawn_gradient(
     tl.store(to_stats + row + size, to_spread * share * (1.0 - share), mask=here)
 
 
-def gates(parts: Tensor, state: Tensor, new: Tensor, scale: Tensor, shift: Tensor) -> None:
-    """new (N, D) = the state after the gates of `layers.NormGRUCell`, of which ``parts`` (N, 3 D) are the products."""
+def gates(parts: Tensor, state: Tensor, new: Tensor, scale: Any, shift: Any) -> None:
     size = state.shape[1]
     _launch(_gates, len(parts), parts, state, new, scale, shift, size, triton.next_power_of_2(size))
 
 
+def totals(parts: Tensor) -> Tensor:
+    return torch.zeros(min(len(parts), PROGRAMS), 2, parts.shape[1], device=parts.device)
+
+
 def gates_gradient(
-    parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None, scale: Tensor, shift: Tensor
-) -> None:
-    """Gradients of `gates`; those of scale and shift, where they are wanted, in parts to be added up, one for each program: (P, 2, 3 D)."""
+    parts: Tensor, state: Tensor, grad: Tensor, to_parts: Tensor, to_state: Tensor, total: Tensor | None,
+    scale: Any, shift: Any, onto: bool = False,
+) -> None:  # fmt: skip
     size, programs = state.shape[1], len(parts) if total is None else len(total)
     arrays = (parts, state, grad, to_parts, to_state, total, scale, shift)
-    _launch(_gates_gradient, programs, *arrays, len(parts), size, triton.next_power_of_2(size), total is not None)
+    _launch(_gates_gradient, programs, *arrays, len(parts), size, triton.next_power_of_2(size), total is not None, onto)
 
 
 def drawn(stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
-    """From ``stats`` (N, 2 Z) and noise (N, Z) what `fused.gaussian` gives; without a ``mean`` what `fused.action` does."""
     count, size = std.numel(), std.shape[1]
     arrays = (stats, noise, noise.stride(0), mean, std, result)
     _launch(_drawn, triton.cdiv(count, NUMBERS), *arrays, count, size, NUMBERS, mean is None)
@@ -206,7 +217,6 @@ def drawn(stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result
 def drawn_gradient(
     stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor | None, drawn: Tensor | None, to_stats: Tensor, action: bool
 ) -> None:
-    """Gradients of `drawn` from those of mean, std and result, rows of which may lie apart; some have none."""
     count, size = stats.numel() // 2, stats.shape[1] // 2
     rows = itertools.chain(*((x, x if x is None else x.stride(0)) for x in (noise, mean, std, drawn)))
     _launch(_drawn_gradient, triton.cdiv(count, NUMBERS), stats, *rows, to_stats, count, size, NUMBERS, action)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diswm.model import products
 from diswm.model.dists import normal_nll
 from diswm.model.heads import AnyActor
 from diswm.model.rssm import RSSM, Latent
@@ -27,8 +28,9 @@ def imagine(rssm: RSSM, actor: AnyActor, start: Latent, action_noise: Tensor, st
     through its actions' effect on the states that follow. Actions are clipped to [-1, 1] or one-hot, straight through.
     """
     state, features, actions, spreads = start, [start.feature], [], []
+    net = actor.net.in_steps() if products.launches_bind(start.deter) else actor.net
     for noise_a, noise_s in zip(action_noise.unbind(0), state_noise.unbind(0), strict=True):
-        action, spread = actor.act(features[-1].detach(), noise_a)
+        action, spread = actor.act(features[-1].detach(), noise_a, net)
         state = rssm.imagine_step(state, action, noise_s)
         features.append(state.feature)
         actions.append(action)
