@@ -51,6 +51,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
     """
     monkeypatch.setattr(torch, "Generator", _Generator)
     monkeypatch.setattr(torch, "autocast", lambda device, **options: contextlib.nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
     monkeypatch.setattr(sys.modules["torch.optim.adam"], "_device_dtype_check_for_fused", lambda weight: None)
     monkeypatch.setattr(sys.modules["torch.nn.utils.clip_grad"], "_device_has_foreach_support", lambda device: True)
     monkeypatch.setattr(Tensor, "cpu", lambda self: torch.zeros(self.shape, dtype=self.dtype) if self.is_meta else self)
