@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -49,6 +50,31 @@ def test_a_rate_that_is_forgotten_no_longer_counts(capsys: pytest.CaptureFixture
         "train: 100/1,000  1 frames/s  15 min 0 s left",
         "train: 100/1,000  image 3",
         "train: 200/1,000  10 frames/s  1 min 20 s left  image 3",
+    ]
+
+
+def test_what_is_done_aside_takes_no_time_of_the_rate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    bar = Bar("train", 1000, "frames", every=0.0)
+    clock[0] = 110.0
+    bar.update(100, "image 3")  # 10 frames/s: 90 s for the other 900
+    with bar.aside():
+        clock[0] = 510.0
+        bar.update(100, "evaluating")
+    clock[0] = 520.0
+    bar.update(300)  # 300 frames in 20 s: 47 s for the other 700
+    with contextlib.suppress(KeyError), bar.aside():
+        clock[0] = 920.0
+        raise KeyError
+    clock[0] = 930.0
+    bar.update(450)  # 450 in 30 s
+    bar.close()
+    assert capsys.readouterr().out.splitlines() == [
+        "train: 100/1,000  10 frames/s  1 min 30 s left  image 3",
+        "train: 100/1,000  10 frames/s  1 min 30 s left  evaluating",
+        "train: 300/1,000  15 frames/s  0 min 46 s left  image 3",
+        "train: 450/1,000  15 frames/s  0 min 36 s left  image 3",
     ]
 
 

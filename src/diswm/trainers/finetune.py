@@ -189,14 +189,15 @@ class Trainer:
         """One update on one batch."""
         c = self.run.counters
         if self.probe:
-            self.probe.due(c.updates)
+            with bar.aside():
+                self.probe.due(c.updates)
         metrics = self.agent.update(self.batches.take(), steps=c.steps, updates=c.updates)
         self.batches.prepare()  # before the metrics, which a GPU has only when it is done
         taken = self.meter.add(metrics)
         c.updates += 1
         c.skipped_updates += not taken
-        if c.updates == self.config.first_updates:
-            bar.restart()  # no frame came in the meantime
+        if c.updates in (1, self.config.first_updates):
+            bar.restart()  # in between no frame comes, and from then on they come at another rate
         if c.updates % self.config.log_every == 0:
             values = self.meter.mean()
             self.run.log("update", **values)
@@ -218,7 +219,8 @@ class Trainer:
                 raise Abandoned
 
         try:
-            result = self.evaluate(self.agent, watch, self.progress)
+            with bar.aside():
+                result = self.evaluate(self.agent, watch, self.progress)
         except Abandoned:
             return
         except DiswmError as error:

@@ -66,7 +66,8 @@ def pretrain(run: Run, learner: WorldLearner, videos: Videos, config: PretrainCo
         saved = run.seconds
         while c.updates < config.updates and not stop.requested:
             if probe:
-                probe.due(c.updates)
+                with bar.aside():
+                    probe.due(c.updates)
             metrics = learner.update(batches.take(), updates=c.updates)
             batches.prepare()  # before the metrics, which a GPU has only when it is done
             taken = meter.add(metrics)

@@ -48,6 +48,7 @@ class Bar:
         self.said = time.monotonic()
         self.note = ""
         self._recent = deque([(self.said, done)], maxlen=64)  # the rate of late, as prefill and learning differ
+        self._aside: float | None = None  # since when the rate stands still
         self._live: Progress | None = None
         self._task = None
         if console.is_terminal:
@@ -60,7 +61,7 @@ class Bar:
         """Show that ``done`` of the total are done; a note stays until the next one."""
         self.done, self.note = done, note or self.note
         now = time.monotonic()
-        if now - self._recent[-1][0] >= 1.0:
+        if now - self._recent[-1][0] >= 1.0 and self._aside is None:
             self._recent.append((now, done))
         if self._live is not None and self._task is not None:
             self._live.update(self._task, completed=done, total=self.total, text=self._words(now))
@@ -74,10 +75,22 @@ class Bar:
         self._recent.clear()
         self._recent.append((time.monotonic(), self.done))
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The time of the block is left out of the rate; the note from before it comes back."""
+        since, note = time.monotonic(), self.note
+        self._aside = since
+        try:
+            yield
+        finally:
+            away = time.monotonic() - since
+            self._recent = deque(((then + away, done) for then, done in self._recent), self._recent.maxlen)
+            self._aside, self.note = None, note
+
     def _words(self, now: float) -> str:
         """Rate, time left and note; the first two once there is a rate."""
         then, before = self._recent[0]
-        rate = (self.done - before) / max(now - then, 1e-9)
+        rate = (self.done - before) / max((self._aside or now) - then, 1e-9)
         pace = [f"{rate:.3g} {self.unit}/s", f"{_minutes((self.total - self.done) / rate)} left"] if rate > 0.0 else []
         return "  ".join([*pace, self.note]).rstrip()
 
