@@ -168,6 +168,27 @@ def test_gradients_of_a_part_alone(least: int, monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_autocast_changes_nothing() -> None:
+    """Neither the results nor their gradients."""
+    rssm = build(2)
+    embed, action, noise = inputs(2)
+    found = []
+    for lower in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            post, prior = rssm.observe(embed.bfloat16(), action, rssm.initial(B), noise)
+        found.append([*post, *prior, *torch.autograd.grad(post.feature.sum() + prior.std.sum(), list(rssm.parameters()))])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_second_derivatives_are_refused() -> None:
+    rssm = build(2)
+    embed, action, noise = inputs(2)
+    post, _ = rssm.observe(embed.requires_grad_(), action, rssm.initial(B), noise)
+    (slope,) = torch.autograd.grad(post.stoch.square().sum(), embed, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
 def test_clips_of_several_lengths_are_refused() -> None:
     rssm = build(2)
     for short in range(3):

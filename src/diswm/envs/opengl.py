@@ -43,8 +43,8 @@ def context_class(backend: str) -> Any:
 
 @contextlib.contextmanager
 def context_kept(backend: str) -> Iterator[None]:
-    """At its end the thread's context is the one of its beginning, or none: other libraries, dm_control for one, take it that the one they
-    made current last still is, and would draw in ours."""
+    """At its end the thread's context, if it is EGL's, is the one of its beginning, or none: other libraries, dm_control for one, take it
+    that the one they made current last still is, and would draw in ours."""
     if backend != "egl":
         yield
         return

@@ -66,7 +66,8 @@ def loops_for(parts: Tensor, scale: Tensor | None) -> Loops:
 class Loops(Protocol):
     """What stands between the products of a step, forward and backward, written to where it belongs.
 
-    ``parts`` and ``stats`` may be bfloat16; all else is float32. Nothing has gaps in memory, but for the rows of noise and of gradients.
+    ``parts`` and ``stats`` may be bfloat16; all else is float32. Nothing has gaps in memory, but for the rows of noise and of gradients of
+    what was drawn.
     """
 
     def gates(self, parts: Tensor, state: Tensor, new: Tensor, scale: Tensor | None, shift: Tensor | None) -> None:
@@ -109,7 +110,7 @@ class Plain:
             of_parts, of_state, *of_weights = _gradients(lambda *given: (_gates(*given),), (parts, state, scale, shift), (grad,))
             total[0].add_(torch.stack(of_weights))
         to_parts.copy_(of_parts)
-        to_state.copy_(to_state + of_state if onto else of_state)
+        (to_state.add_ if onto else to_state.copy_)(of_state)
 
     def drawn(self, stats: Tensor, noise: Tensor, mean: Tensor | None, std: Tensor, result: Tensor) -> None:
         found = _drawn(stats, noise, mean is None)
@@ -246,16 +247,22 @@ def _results(
     loops: Loops, parts: Tensor, state: Tensor, stats: Tensor, action: Tensor, noise: Tensor, scale: Tensor, shift: Tensor,
     above: Sequence[Tensor],
 ) -> list[Tensor]:  # fmt: skip
-    """All that the loops write. Gradients of the gates are taken twice, the second time on top of the first."""
+    """All that the loops write: gradients of the gates once more on top of the first, then without weights; of what was drawn from those of
+    all results, then from std's and the sample's alone."""
     new, to_parts, to_state, total = torch.empty_like(state), torch.empty_like(parts), torch.empty_like(state), loops.totals(parts)
     loops.gates(parts, state, new, scale, shift)
     for onto in (False, True):
         loops.gates_gradient(parts, state, above[0], to_parts, to_state, total, scale, shift, onto)
-    found = [new, to_parts, to_state, total.sum(0)]
+    found = [new, to_parts, to_state.clone(), total.sum(0)]
+    loops.gates_gradient(parts, state, above[0], to_parts, to_state, None, scale, shift)
+    found.append(to_state)
     for place, bounded in ((stats, False), (action, True)):
         mean = None if bounded else torch.empty_like(state)
-        std, sample, to_place = torch.empty_like(state), torch.empty_like(state), torch.empty_like(place)
+        std, sample = torch.empty_like(state), torch.empty_like(state)
         loops.drawn(place, noise, mean, std, sample)
-        loops.drawn_gradient(place, noise, None if bounded else above[0], above[1], above[2], to_place, bounded)
-        found += [std, sample, to_place, *([] if mean is None else [mean])]
+        found += [std, sample, *([] if mean is None else [mean])]
+        for from_mean, from_std, from_sample in (above, (None, above[1], None), (None, None, above[2])):
+            to_place = torch.empty_like(place)
+            loops.drawn_gradient(place, noise, None if bounded else from_mean, from_std, from_sample, to_place, bounded)
+            found.append(to_place)
     return found

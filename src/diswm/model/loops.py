@@ -203,7 +203,7 @@ def drawn(stats: Any, noise: Any, mean: Any, std: Any, result: Any) -> None:
         for i in range(size):
             raw = _wide(stats[n, size + i])
             mean[n, i] = _wide(stats[n, i])
-            std[n, i] = F32(2) * _sigmoid(raw * HALF) + F32(0.1) + ZERO * raw  # not a number stays so
+            std[n, i] = F32(2) * _sigmoid(raw * HALF) + F32(0.1) if raw == raw else raw  # not a number stays so
             result[n, i] = mean[n, i] + std[n, i] * noise[n, i]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _X86 = ("x86_64", "AMD64")
@@ -60,6 +61,7 @@ class _Step(torch.autograd.Function):
             return F.linear(steps.inputs[-1], steps.weight, steps.bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor | None]:
         ctx.steps.grads[ctx.step] = grad
         return None, None, (grad @ ctx.steps.weight).to(ctx.dtype) if ctx.needs_input_grad[2] else None
@@ -75,9 +77,11 @@ class _Later(torch.autograd.Function):
         return weight.new_empty(0)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, nothing: None) -> tuple[None, None, Tensor, Tensor]:
         x, grad = torch.cat([ctx.inputs[t] for t in ctx.grads]), torch.cat(list(ctx.grads.values()))
-        return None, None, (grad.t() @ x).to(ctx.dtype), grad.sum(0).to(ctx.dtype)
+        ctx.grads.clear()
+        return None, None, (grad.t() @ x).to(ctx.dtype), grad.sum(0, dtype=ctx.dtype)
 
 
 def over_rows(grad: Tensor, x: Tensor) -> Tensor:

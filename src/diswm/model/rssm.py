@@ -6,6 +6,7 @@ products with actions and embeddings, and the priors' statistics, are taken for 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -71,11 +72,14 @@ class RSSM(nn.Module):
         """
         if not embed.shape[1] == action.shape[1] == noise.shape[1]:
             raise ValueError(f"One is shorter: embed has {embed.shape[1]} steps, action {action.shape[1]}, noise {noise.shape[1]}.")
-        act = linear(action.transpose(0, 1).contiguous(), self.inp.weight[:, self.stoch :], self.inp.bias)
-        emb = linear(embed.transpose(0, 1).contiguous(), self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
-        steps = (self._traced if torch.compiler.is_compiling() else self._filtered)(act, emb, noise.transpose(0, 1), state)
-        post = steps.map(lambda part: part.transpose(0, 1).contiguous())
-        prior_mean, prior_std = self.prior(post.deter)
+        traced = torch.compiler.is_compiling()
+        # The steps' products are tiny: casting them costs more than it saves.
+        with contextlib.nullcontext() if traced else torch.autocast(embed.device.type, enabled=False):
+            act = linear(action.float().transpose(0, 1).contiguous(), self.inp.weight[:, self.stoch :], self.inp.bias)
+            emb = linear(embed.float().transpose(0, 1).contiguous(), self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
+            steps = (self._traced if traced else self._filtered)(act, emb, noise.transpose(0, 1), state)
+            post = steps.map(lambda part: part.transpose(0, 1).contiguous())
+            prior_mean, prior_std = self.prior(post.deter)
         return post, Latent(prior_mean, prior_std, prior_mean, post.deter)
 
     def _filtered(self, act: Tensor, emb: Tensor, noise: Tensor, state: Latent) -> Latent:
@@ -85,7 +89,8 @@ class RSSM(nn.Module):
             self.inp.weight[:, : self.stoch], cell.weight, cell.bias, *affine(self.cell.norm),
             self.post_hidden.weight[:, : self.deter], self.post_stats.weight, self.post_stats.bias,
         )  # fmt: skip
-        return Latent(*filtered(act, emb, noise.contiguous(), state.stoch, state.deter, weights))
+        stoch, deter = state.stoch.float().contiguous(), state.deter.float().contiguous()
+        return Latent(*filtered(act, emb, noise.contiguous(), stoch, deter, weights))
 
     def _traced(self, act: Tensor, emb: Tensor, noise: Tensor, state: Latent) -> Latent:
         """The same for a graph, in operations of which each gives a tensor of its own."""

@@ -99,9 +99,7 @@ class WorldModel(nn.Module):
         code = type(codes[0])(*(torch.cat(parts).unflatten(0, lead) for parts in zip(*codes, strict=True)))
         embed = code.sample(self.noise(generator, *lead, self.encoder.noise_size))
         noise = self.noise(generator, *lead, self.rssm.stoch)
-        # The scan's products are tiny: casting them costs more than it saves.
-        with torch.autocast(image.device.type, enabled=False):
-            post, prior = self.rssm.observe(embed, action, self.rssm.initial(lead[0]), noise)
+        post, prior = self.rssm.observe(embed, action, self.rssm.initial(lead[0]), noise)
         return Observation(code, post, prior)
 
     def step(self, image: Tensor, action: Tensor, state: Latent, generator: torch.Generator | None) -> Latent:
