@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,22 +66,25 @@ class RSSM(nn.Module):
         return self.prior_stats(elu(self.prior_hidden(deter)))
 
     def observe(self, embed: Tensor, action: Tensor, state: Latent, noise: Tensor) -> tuple[Latent, Latent]:
-        """Filter a clip.
+        """Filter a clip: posterior and prior, (B, T, ...). As `filter`; the prior shares deter and its ``stoch`` is its mean."""
+        post = self.filter(embed, action, state, noise)
+        with _in_float32(embed):
+            mean, std = self.prior(post.deter)
+        return post, Latent(mean, std, mean, post.deter)
 
-        embed (B, T, E), action (B, T, A) with action[:, t] leading to frame t, noise (B, T, Z); zero noise gives means.
-        Returns posterior and prior, (B, T, ...); the prior shares deter and its ``stoch`` is its mean. ValueError where one is shorter.
+    def filter(self, embed: Tensor, action: Tensor, state: Latent, noise: Tensor) -> Latent:
+        """The posterior (B, T, ...) of a clip.
+
+        embed (B, T, E), action (B, T, A) with action[:, t] leading to frame t, noise (B, T, Z); zero noise gives means. ValueError where
+        one is shorter.
         """
         if not embed.shape[1] == action.shape[1] == noise.shape[1]:
             raise ValueError(f"One is shorter: embed has {embed.shape[1]} steps, action {action.shape[1]}, noise {noise.shape[1]}.")
-        traced = torch.compiler.is_compiling()
-        # The steps' products are tiny: casting them costs more than it saves.
-        with contextlib.nullcontext() if traced else torch.autocast(embed.device.type, enabled=False):
+        with _in_float32(embed):
             act = linear(action.float().transpose(0, 1).contiguous(), self.inp.weight[:, self.stoch :], self.inp.bias)
             emb = linear(embed.float().transpose(0, 1).contiguous(), self.post_hidden.weight[:, self.deter :], self.post_hidden.bias)
-            steps = (self._traced if traced else self._filtered)(act, emb, noise.transpose(0, 1), state)
-            post = steps.map(lambda part: part.transpose(0, 1).contiguous())
-            prior_mean, prior_std = self.prior(post.deter)
-        return post, Latent(prior_mean, prior_std, prior_mean, post.deter)
+            steps = (self._traced if torch.compiler.is_compiling() else self._filtered)(act, emb, noise.transpose(0, 1), state)
+        return steps.map(lambda part: part.transpose(0, 1).contiguous())
 
     def _filtered(self, act: Tensor, emb: Tensor, noise: Tensor, state: Latent) -> Latent:
         """The steps: act and emb (T, B, H) of actions and embeddings, noise (T, B, Z) -> posterior (T, B, ...)."""
@@ -115,3 +119,8 @@ class RSSM(nn.Module):
             state = self.imagine_step(state, action_t, noise_t)
             steps.append(state)
         return Latent(*(torch.stack(part, 1) for part in zip(*steps, strict=True)))
+
+
+def _in_float32(x: Tensor) -> AbstractContextManager[Any]:
+    """Without autocast: a scan's products are tiny, and casting them costs more than it saves. A graph is recorded without it anyway."""
+    return contextlib.nullcontext() if torch.compiler.is_compiling() else torch.autocast(x.device.type, enabled=False)

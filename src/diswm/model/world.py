@@ -107,7 +107,7 @@ class WorldModel(nn.Module):
         code, count = self.encode(image), image.shape[0]  # len() would fix the number of environments of an exported graph
         embed = code.sample(self.noise(generator, count, self.encoder.noise_size))
         noise = self.noise(generator, count, 1, self.rssm.stoch)
-        post, _ = self.rssm.observe(embed[:, None], action[:, None], state, noise)
+        post = self.rssm.filter(embed[:, None], action[:, None], state, noise)
         return post.map(lambda part: part[:, 0])
 
     def decode(self, feature: Tensor) -> Tensor:

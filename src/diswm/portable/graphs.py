@@ -114,7 +114,7 @@ class Picture(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         world, (count, _) = self.world, code.shape
         action, noise = code.new_zeros(count, 1, world.act_dim), code.new_zeros(count, 1, world.rssm.stoch)
-        post, _ = world.rssm.observe(code[:, None], action, world.rssm.initial(count), noise)
+        post = world.rssm.filter(code[:, None], action, world.rssm.initial(count), noise)
         return output_to_images(world.decode(post.feature[:, 0]))
 
 

@@ -88,7 +88,7 @@ def _moved(world: WorldModel, code: torch.Tensor, targets: torch.Tensor, state: 
     flat = embeds.flatten(0, 1)[:, None]
     start = state.map(lambda part: part.expand(len(flat), -1))
     noise = flat.new_zeros(len(flat), 1, world.rssm.stoch)
-    post, _ = world.rssm.observe(flat, action.expand(len(flat), -1)[:, None], start, noise)
+    post = world.rssm.filter(flat, action.expand(len(flat), -1)[:, None], start, noise)
     decoded = output_to_images(world.decode(post.feature[:, 0]))
     images: Array = decoded.unflatten(0, (count, steps)).cpu().numpy()
     return images
