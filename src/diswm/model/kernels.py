@@ -68,14 +68,6 @@ class _Elu(torch.autograd.Function):
         return torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, True, y)
 
 
-def elu_(x: Tensor) -> Tensor:
-    """`elu` in place, without gradients."""
-    if not compiled(x):
-        return F.elu_(x)
-    _run(loops.elu, _line(x), _line(x))
-    return x
-
-
 def elu_gradient(grad: Tensor, y: Tensor, out: Tensor) -> None:
     """Of what y is the `elu` of: from the result, as that takes no exponential."""
     torch.ops.aten.elu_backward.grad_input(grad, 1.0, 1.0, 1.0, True, y, grad_input=out)

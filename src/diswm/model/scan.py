@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
-from diswm.model.kernels import elu_, elu_gradient, loops_for
+from diswm.model.kernels import elu_gradient, loops_for
 from diswm.model.products import over_rows
 
 
@@ -53,10 +54,10 @@ class _Filtered(torch.autograd.Function):
         loops = loops_for(parts[0], w.scale)
         last, state = stoch, deter
         for t in range(steps):
-            x = elu_(act[t].addmm_(last, w.inp.t()))
+            x = F.elu_(act[t].addmm_(last, w.inp.t()))
             torch.addmm(w.gates_bias, x, from_x, out=parts[t]).addmm_(state, from_deter)
             loops.gates(parts[t], state, deters[t], w.scale, w.shift)
-            y = elu_(emb[t].addmm_(deters[t], w.hidden.t()))
+            y = F.elu_(emb[t].addmm_(deters[t], w.hidden.t()))
             torch.addmm(w.stats_bias, y, w.stats.t(), out=stats[t])
             loops.drawn(stats[t], noise[t], means[t], stds[t], stochs[t])
             last, state = stochs[t], deters[t]
