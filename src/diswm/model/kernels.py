@@ -69,7 +69,7 @@ class _Elu(torch.autograd.Function):
 
 
 def elu_gradient(grad: Tensor, y: Tensor, out: Tensor) -> None:
-    """Of what y is the `elu` of: from the result, as that takes no exponential."""
+    """The gradient of `elu` into ``out``, from its result y: that takes no exponential."""
     torch.ops.aten.elu_backward.grad_input(grad, 1.0, 1.0, 1.0, True, y, grad_input=out)
 
 
