@@ -54,18 +54,22 @@ def test_a_picture_has_fewer_triangles_and_is_near(monkeypatch: pytest.MonkeyPat
     assert np.abs(image.astype(float) - expected).mean() < 0.1  # a floor without texture would give 11
 
 
-def uploaded(detail: Any) -> None:
-    """MuJoCo's own way of taking up new heights."""
+def uploading(show: Callable[..., None]) -> Callable[..., None]:
+    """What prepares a picture, after MuJoCo's own way of taking up new heights."""
     import mujoco
 
-    mujoco.mjr_uploadHField(detail._model, detail._context, 0)
+    def shown(detail: Any, *about: Any) -> None:
+        mujoco.mjr_uploadHField(detail._model, detail._context, 0)
+        show(detail, *about)
+
+    return shown
 
 
 def test_terrain_is_drawn_as_mujoco_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detail, "_RAYS", False)  # as it is without numba
     image, _ = drawn("quadruped_escape")
     monkeypatch.setattr("diswm.envs.terrain.Terrain.whole", lambda *about: None)
-    monkeypatch.setattr(render.Detail, "reset", uploaded)
+    monkeypatch.setattr(render.Detail, "show", uploading(render.Detail.show))
     expected, _ = drawn("quadruped_escape")
     # The last bit of a height may differ, and so in the shadow's grain single pixels.
     assert (image != expected).any(2).sum() <= 5
