@@ -45,22 +45,17 @@ def action(stats: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     return sample, std
 
 
-def gates(parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-    """What `kernels.gru_gates` gives, where that does not do it itself."""
-    if scale is not None and (loops := _loops(parts)):
-        return gates_by(loops, parts, state, scale, shift)
-    return _gates(parts, state, scale, shift)
-
-
-def gates_by(loops: Loops, parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
-    """The same by these loops."""
+def gates(loops: Loops, parts: Tensor, state: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    """What `kernels.gru_gates` gives, by these loops."""
+    if loops is PLAIN:  # whose autograd needs no help
+        return _gates(parts, state, scale, shift)
     new: Tensor = _Gates.apply(loops, parts.contiguous(), state.float().contiguous(), scale, shift)
     return new
 
 
-def loops_for(parts: Tensor, scale: Tensor | None) -> Loops:
-    """What `kernels.loops_for` gives, where a CPU has none of its own."""
-    return PLAIN if scale is None else _loops(parts) or PLAIN
+def loops_for(x: Tensor) -> Loops:
+    """Triton's where they take this tensor, else PyTorch's operations."""
+    return _loops(x) or PLAIN
 
 
 class Loops(Protocol):

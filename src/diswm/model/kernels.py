@@ -79,9 +79,7 @@ def gru_gates(parts: Tensor, state: Tensor, norm: nn.Module) -> Tensor:
     The three thirds are the reset gate, which multiplies the candidate, the candidate, and the update gate, biased by -1 (DreamerV2).
     """
     scale, shift = affine(norm)
-    if _takes(parts, scale):
-        return fused.gates_by(NUMBA, parts, state, scale, shift)
-    return fused.gates(parts, state, scale, shift)
+    return fused.gates(loops_for(parts, scale), parts, state, scale, shift)
 
 
 def affine(norm: nn.Module) -> tuple[Tensor | None, Tensor | None]:
@@ -91,11 +89,9 @@ def affine(norm: nn.Module) -> tuple[Tensor | None, Tensor | None]:
 
 def loops_for(parts: Tensor, scale: Tensor | None) -> fused.Loops:
     """What does the steps of which the first has these products (N, 3 D), with a layer norm of this scale or without one."""
-    return NUMBA if _takes(parts, scale) else fused.loops_for(parts, scale)
-
-
-def _takes(parts: Tensor, scale: Tensor | None) -> bool:
-    return scale is not None and compiled(parts, FEW)
+    if scale is None:
+        return fused.PLAIN
+    return NUMBA if compiled(parts, FEW) else fused.loops_for(parts)
 
 
 class _Numba(fused.Plain):

@@ -47,8 +47,9 @@ class Bar:
         self.done = done
         self.said = time.monotonic()
         self.note = ""
-        self._recent = deque([(self.said, done)], maxlen=64)  # the rate of late, as prefill and learning differ
-        self._aside: float | None = None  # since when the rate stands still
+        self._away = 0.0
+        self._aside: float | None = None
+        self._recent = deque([(self._clock(), done)], maxlen=64)  # the rate of late, as prefill and learning differ
         self._live: Progress | None = None
         self._task = None
         if console.is_terminal:
@@ -60,37 +61,39 @@ class Bar:
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` of the total are done; a note stays until the next one."""
         self.done, self.note = done, note or self.note
-        now = time.monotonic()
-        if now - self._recent[-1][0] >= 1.0 and self._aside is None:
-            self._recent.append((now, done))
+        now, clock = time.monotonic(), self._clock()
+        if clock - self._recent[-1][0] >= 1.0:
+            self._recent.append((clock, done))
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=done, total=self.total, text=self._words(now))
+            self._live.update(self._task, completed=done, total=self.total, text=self._words())
         elif now - self.said >= self.every:
             self.said = now
-            console.print(f"{self.name}: {done:,}/{self.total:,}  {self._words(now)}".rstrip())
+            console.print(f"{self.name}: {done:,}/{self.total:,}  {self._words()}".rstrip())
             sys.stdout.flush()
 
     def restart(self) -> None:
         """Forget the rate so far: what comes runs at another."""
         self._recent.clear()
-        self._recent.append((time.monotonic(), self.done))
+        self._recent.append((self._clock(), self.done))
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """The time of the block is left out of the rate; the note from before it comes back."""
-        since, note = time.monotonic(), self.note
-        self._aside = since
+        self._aside, note = time.monotonic(), self.note
         try:
             yield
         finally:
-            away = time.monotonic() - since
-            self._recent = deque(((then + away, done) for then, done in self._recent), self._recent.maxlen)
+            self._away += time.monotonic() - self._aside
             self._aside, self.note = None, note
 
-    def _words(self, now: float) -> str:
+    def _clock(self) -> float:
+        """Seconds, of which those aside are left out."""
+        return (time.monotonic() if self._aside is None else self._aside) - self._away
+
+    def _words(self) -> str:
         """Rate, time left and note; the first two once there is a rate."""
         then, before = self._recent[0]
-        rate = (self.done - before) / max((self._aside or now) - then, 1e-9)
+        rate = (self.done - before) / max(self._clock() - then, 1e-9)
         pace = [f"{rate:.3g} {self.unit}/s", f"{_minutes((self.total - self.done) / rate)} left"] if rate > 0.0 else []
         return "  ".join([*pace, self.note]).rstrip()
 
